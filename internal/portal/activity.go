@@ -1,0 +1,41 @@
+package portal
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Verb is a word of the audit trail. Where the ERP's customer_activity_log had a name for the fact, it is that name.
+type Verb string
+
+// The vocabulary.
+const (
+	VerbLogin           Verb = "LOGIN"
+	VerbLoginFailed     Verb = "LOGIN_FAILED"
+	VerbLogout          Verb = "LOGOUT"
+	VerbAccountLocked   Verb = "ACCOUNT_LOCKED"
+	VerbPasswordChange  Verb = "PASSWORD_CHANGE"
+	VerbPasswordReset   Verb = "PASSWORD_RESET"
+	VerbProfileUpdate   Verb = "PROFILE_UPDATE"
+	VerbSessionRevoked  Verb = "SESSION_REVOKED"
+	VerbSessionsRevoked Verb = "SESSIONS_REVOKED"
+	VerbTokenReuse      Verb = "TOKEN_REUSE"
+	VerbCompanyChosen   Verb = "COMPANY_CHOSEN"
+	VerbUserAdded       Verb = "USER_ADDED"
+	VerbTenantChanged   Verb = "TENANT_CHANGED"
+)
+
+// Activity is a fact in the audit trail, written in the same transaction as the deed.
+type Activity struct {
+	Verb       Verb
+	User       UserID // empty: no known user; then it is kept in portalgate.events alone
+	Session    SessionID
+	Addr       netip.Addr
+	Agent      string
+	At         time.Time
+	Result     string // ok, refused, and for refusals the reason in one word
+	Suspicious bool
+	Note       string            // why it is suspicious, or the operator's reason
+	Operator   string            // who did it from a command
+	Facts      map[string]string // never a secret
+}

@@ -1,0 +1,99 @@
+package portal
+
+import "time"
+
+// Mode says how much of the gate a tenant has (contract 9, legacy 2).
+type Mode string
+
+// The three modes. Off and Observe pass requests byte for byte, except forged identity headers.
+const (
+	ModeOff     Mode = "off"
+	ModeObserve Mode = "observe"
+	ModeOn      Mode = "on"
+)
+
+// ParseMode reads a mode as an operator writes it.
+func ParseMode(s string) (Mode, bool) {
+	switch m := Mode(s); m {
+	case ModeOff, ModeObserve, ModeOn:
+		return m, true
+	}
+	return "", false
+}
+
+// Tenant is a company that runs the ERP and offers its customers a portal: own hosts, brand, policy.
+type Tenant struct {
+	ID        TenantID
+	Slug      string
+	Name      string
+	Mode      Mode
+	Suspended bool // the ERP says so; nobody signs in or passes
+	Hosts     []string
+	Brand     Brand
+}
+
+// Brand is what a tenant's people see around the form.
+type Brand struct {
+	Accent  string `json:"accent,omitempty"`  // #rrggbb; the pages keep the contrast readable by themselves
+	Logo    []byte `json:"logo,omitempty"`    // SVG, PNG or WebP, at most 64 KiB
+	Contact string `json:"contact,omitempty"` // whom to ask: an e-mail address, a telephone number or an https address
+	Version int64  `json:"-"`                 // changes with each write, so that a cached logo is never the old one
+}
+
+// Policy holds the numbers of one realm. Zero values are never used: DefaultPolicy is the decisions table of the
+// mission, PolicyNIST takes, row by row, the stricter of it and NIST SP 800-63B-4.
+type Policy struct {
+	AccessLife       time.Duration // life of an access token
+	RenewBefore      time.Duration // renewal starts this long before its end
+	RefreshGrace     time.Duration // a replaced refresh token still yields its successor this long
+	Idle             time.Duration // a session without requests ends
+	Absolute         time.Duration // a session ends, however busy
+	RememberIdle     time.Duration // the same two with "keep me signed in"
+	RememberAbsolute time.Duration
+	SessionsPerUser  int // alive at once; the oldest ends
+	PasswordMin      int // code points
+	PasswordMax      int // code points
+	AttemptLife      time.Duration
+}
+
+// DefaultPolicy is the default column of the decisions.
+func DefaultPolicy() Policy {
+	return Policy{
+		AccessLife:       30 * time.Minute,
+		RenewBefore:      5 * time.Minute,
+		RefreshGrace:     30 * time.Second,
+		Idle:             10 * time.Hour,
+		Absolute:         14 * time.Hour,
+		RememberIdle:     7 * 24 * time.Hour,
+		RememberAbsolute: 14 * 24 * time.Hour,
+		SessionsPerUser:  5,
+		PasswordMin:      8,
+		PasswordMax:      128,
+		AttemptLife:      10 * time.Minute,
+	}
+}
+
+// NISTPolicy is `policy nist`: SP 800-63B-4 sections 2.2.3, 3.1.1.2 and 5.2, and ASVS 5.0 chapter 7, where they are
+// stricter than the default.
+func NISTPolicy() Policy {
+	p := DefaultPolicy()
+	p.AccessLife = 10 * time.Minute
+	p.RefreshGrace = 10 * time.Second
+	p.Idle = time.Hour
+	p.Absolute = 24 * time.Hour
+	if d := DefaultPolicy().Absolute; d < p.Absolute {
+		p.Absolute = d
+	}
+	p.RememberIdle = time.Hour
+	p.RememberAbsolute = 24 * time.Hour
+	p.PasswordMin = 15
+	return p
+}
+
+// Lives returns the idle and absolute limits that apply to a session.
+func (p Policy) Lives(remember bool) (idle, absolute time.Duration) {
+	if remember {
+		return p.RememberIdle, p.RememberAbsolute
+	}
+	return p.Idle, p.Absolute
+}

@@ -1,0 +1,234 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Issuer is the `iss` of access tokens.
+const Issuer = "portalgate"
+
+// ClockSkew is how far two gateways' clocks may differ before one refuses what the other has just made. ASVS 9.2.1
+// and KEY-02 allow up to 60 seconds; our own `ready` already complains at 2.
+const ClockSkew = 5 * time.Second
+
+// MaxAccessLen bounds what is parsed at all (CVE-2025-30204 was a parser fed with a million dots).
+const MaxAccessLen = 2048
+
+const (
+	typeAccess    = "at+jwt" // RFC 9068 section 2.1
+	typeAssertion = "portal-assertion+jwt"
+)
+
+// Access is what an access token says. It holds no personal data, only ids (SES-01).
+type Access struct {
+	Issuer     string   `json:"iss"`
+	Audience   string   `json:"aud"` // the realm
+	User       string   `json:"sub"`
+	Tenant     string   `json:"tid"`
+	Session    string   `json:"sid"`
+	AMR        []string `json:"amr"`
+	AuthTime   int64    `json:"auth_time"`
+	IssuedAt   int64    `json:"iat"`
+	NotBefore  int64    `json:"nbf"`
+	Expires    int64    `json:"exp"`
+	ID         string   `json:"jti"`
+	Generation int      `json:"gen"` // of the refresh token it was made with
+	Millis     int      `json:"ms"`  // of IssuedAt: a revocation and a new token may fall into one second
+	MFAAt      int64    `json:"mfa_at,omitempty"`
+}
+
+// Issued is when the token was made, to the millisecond.
+func (a *Access) Issued() time.Time { return time.UnixMilli(a.IssuedAt*1000 + int64(a.Millis)) }
+
+// Errors of checking a token. ErrExpired is returned together with the claims: an expired token still says which
+// session it was.
+var (
+	ErrInvalid = errors.New("token is not valid")
+	ErrExpired = errors.New("token has expired")
+)
+
+// SignAccess makes an access token.
+func (k *Keyring) SignAccess(a Access, now time.Time) (string, error) {
+	key := k.set.Load().current(PurposeAccess, now)
+	if key == nil {
+		return "", fmt.Errorf("signing an access token: %w", ErrKey)
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, &accessClaims{a})
+	t.Header = map[string]any{"alg": "HS256", "typ": typeAccess, "kid": key.ID}
+	s, err := t.SignedString(key.raw)
+	if err != nil {
+		return "", fmt.Errorf("signing an access token: %w", err)
+	}
+	return s, nil
+}
+
+// VerifyAccess checks a token of a realm and tenant at a moment. Every doubt is ErrInvalid.
+func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Access, error) {
+	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 {
+		return Access{}, ErrInvalid
+	}
+	var c accessClaims
+	t, err := accessParser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+		// Exactly the three fields that we write: `jwk`, `jku`, `x5u`, `crit` and `b64` are ways to bring one's
+		// own key or to change what is signed (KEY-01).
+		kid, _ := t.Header["kid"].(string)
+		if len(t.Header) != 3 || t.Header["typ"] != typeAccess || kid == "" {
+			return nil, ErrInvalid
+		}
+		key := k.find(kid, PurposeAccess, now)
+		if key == nil {
+			return nil, ErrKey
+		}
+		return key.raw, nil
+	})
+	if err != nil || !t.Valid {
+		return Access{}, ErrInvalid
+	}
+	a := c.Access
+	switch {
+	case a.Issuer != Issuer, a.Audience != realm, a.Tenant != tenant,
+		a.User == "", a.Session == "", a.ID == "", a.AuthTime <= 0, a.IssuedAt <= 0, a.NotBefore <= 0, a.Expires <= 0,
+		a.Millis < 0 || a.Millis > 999, a.Expires < a.IssuedAt:
+		return Access{}, ErrInvalid
+	case now.Unix() < a.NotBefore-int64(ClockSkew/time.Second), now.Unix() < a.IssuedAt-int64(ClockSkew/time.Second):
+		return Access{}, ErrInvalid
+	case now.Unix() >= a.Expires:
+		return a, ErrExpired
+	}
+	return a, nil
+}
+
+// The claims are judged by VerifyAccess itself, which must tell an expired token from a bad one.
+var accessParser = jwt.NewParser(
+	jwt.WithValidMethods([]string{"HS256"}),
+	jwt.WithStrictDecoding(),
+	jwt.WithoutClaimsValidation(),
+)
+
+type accessClaims struct{ Access }
+
+func (c *accessClaims) GetExpirationTime() (*jwt.NumericDate, error) { return date(c.Expires), nil }
+func (c *accessClaims) GetIssuedAt() (*jwt.NumericDate, error)       { return date(c.IssuedAt), nil }
+func (c *accessClaims) GetNotBefore() (*jwt.NumericDate, error)      { return date(c.NotBefore), nil }
+func (c *accessClaims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c *accessClaims) GetSubject() (string, error)                  { return c.User, nil }
+func (c *accessClaims) GetAudience() (jwt.ClaimStrings, error) {
+	return jwt.ClaimStrings{c.Audience}, nil
+}
+
+func date(sec int64) *jwt.NumericDate { return jwt.NewNumericDate(time.Unix(sec, 0)) }
+
+// Assertion is what the upstream may verify: the facts of the identity headers, signed (contract 6).
+type Assertion struct {
+	Issuer     string   `json:"iss"` // the tenant's origin
+	Audience   string   `json:"aud"`
+	User       string   `json:"sub"`
+	Tenant     string   `json:"tid"`
+	TenantSlug string   `json:"tenant_slug"`
+	Session    string   `json:"sid"`
+	Email      string   `json:"email"`
+	Name       string   `json:"name"`
+	Roles      []string `json:"roles"`
+	Customer   string   `json:"customer_id,omitempty"`
+	AMR        []string `json:"amr"`
+	AuthTime   int64    `json:"auth_time"`
+	IssuedAt   int64    `json:"iat"`
+	Expires    int64    `json:"exp"`
+	ID         string   `json:"jti"`
+}
+
+// AssertionLife is how long an upstream may accept an assertion after it was made (HDR-08).
+const AssertionLife = 60 * time.Second
+
+// SignAssertion signs with ES256. It fills in the times and the token's id.
+func (k *Keyring) SignAssertion(a Assertion, now time.Time) (string, error) {
+	key := k.set.Load().current(PurposeAssertion, now)
+	if key == nil {
+		return "", fmt.Errorf("signing an assertion: %w", ErrKey)
+	}
+	a.IssuedAt = now.Unix()
+	a.Expires = now.Add(AssertionLife).Unix()
+	id := NewID()
+	a.ID = fmt.Sprintf("%x", id[:])
+	t := jwt.NewWithClaims(jwt.SigningMethodES256, &assertionClaims{a})
+	t.Header = map[string]any{"alg": "ES256", "typ": typeAssertion, "kid": key.ID}
+	s, err := t.SignedString(key.signer)
+	if err != nil {
+		return "", fmt.Errorf("signing an assertion: %w", err)
+	}
+	return s, nil
+}
+
+type assertionClaims struct{ Assertion }
+
+func (c *assertionClaims) GetExpirationTime() (*jwt.NumericDate, error) { return date(c.Expires), nil }
+func (c *assertionClaims) GetIssuedAt() (*jwt.NumericDate, error)       { return date(c.IssuedAt), nil }
+func (c *assertionClaims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
+func (c *assertionClaims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c *assertionClaims) GetSubject() (string, error)                  { return c.User, nil }
+func (c *assertionClaims) GetAudience() (jwt.ClaimStrings, error) {
+	return jwt.ClaimStrings{c.Audience}, nil
+}
+
+// Bearer signs the token that an unchanged backend already accepts: HS256 with its own secret and its claims (M28).
+// The backend's clock has no tolerance, so there is an expiry and never a `nbf`.
+type Bearer struct {
+	key []byte
+}
+
+// publishedDefaults are secrets that stand in public example configurations; a token made with one can be made by
+// anybody.
+var publishedDefaults = []string{"secret", "changeme", "change-me", "your-secret-key", "your_jwt_secret", "jwt-secret", "jwtsecret",
+	"customer-jwt-secret", "customer_jwt_secret", "supersecret", "super-secret", "default", "development", "dev-secret",
+	"customer-secret-key-change-in-production", "your-customer-jwt-secret", "change-me-in-production", "secretkey", "password"}
+
+// NewBearer takes the backend's secret. Published defaults are refused, and so is anything under 16 bytes.
+func NewBearer(key string) (*Bearer, error) {
+	low := strings.ToLower(strings.TrimSpace(key))
+	if slices.Contains(publishedDefaults, low) || strings.Contains(strings.NewReplacer("-", "", "_", "", " ", "").Replace(low), "changeme") || strings.Contains(low, "change-in-production") {
+		return nil, errors.New("the backend's secret is a published default, which anybody can sign with; give the backend a random one")
+	}
+	distinct := map[byte]bool{}
+	for i := range len(key) {
+		distinct[key[i]] = true
+	}
+	if len(key) < 16 || len(distinct) < 8 {
+		return nil, errors.New("the backend's secret is too short or too regular; give the backend a random one of at least 32 characters")
+	}
+	return &Bearer{[]byte(key)}, nil
+}
+
+// BearerClaims are the old backend's claims (legacy 3).
+type BearerClaims struct {
+	User     string   `json:"sub"`
+	Type     string   `json:"type"`
+	Customer string   `json:"customerId,omitempty"`
+	Tenant   string   `json:"tenantId"`
+	Email    string   `json:"email"`
+	Roles    []string `json:"roles"`
+	IssuedAt int64    `json:"iat"`
+	Expires  int64    `json:"exp"`
+}
+
+// Sign makes the token, alive for a number of minutes from now.
+func (b *Bearer) Sign(c BearerClaims, now time.Time, life time.Duration) (string, error) {
+	c.Type = "access"
+	// A backend whose clock is slightly behind must not see a token from its future.
+	c.IssuedAt = now.Add(-ClockSkew).Unix()
+	c.Expires = now.Add(life).Unix()
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": c.User, "type": c.Type, "customerId": c.Customer, "tenantId": c.Tenant, "email": c.Email,
+		"roles": c.Roles, "iat": c.IssuedAt, "exp": c.Expires,
+	})
+	s, err := t.SignedString(b.key)
+	if err != nil {
+		return "", fmt.Errorf("signing the backend's token: %w", err)
+	}
+	return s, nil
+}

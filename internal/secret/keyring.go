@@ -1,0 +1,410 @@
+package secret
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Purpose says what a key is for. A key has exactly one (KEY-04).
+type Purpose string
+
+// The purposes.
+const (
+	PurposeAccess     Purpose = "access"      // signs access tokens, HS256
+	PurposeRefresh    Purpose = "refresh"     // derives the successor of a refresh token
+	PurposeRefreshMAC Purpose = "refresh-mac" // lets a forged refresh token be refused without asking a server
+	PurposeAssertion  Purpose = "assertion"   // signs what the upstream is told, ES256
+	PurposePassword   Purpose = "password"    // the keyed step of password hashing
+	PurposeSeal       Purpose = "seal"        // AES-256-GCM of what must be kept
+	PurposeForm       Purpose = "form"        // form tokens on the pages opened from a mail
+)
+
+var purposes = []Purpose{PurposeAccess, PurposeRefresh, PurposeRefreshMAC, PurposeAssertion, PurposePassword, PurposeSeal, PurposeForm}
+
+// Key is one versioned key. Its secret never prints.
+type Key struct {
+	ID          string
+	Purpose     Purpose
+	UseFrom     time.Time
+	VerifyUntil time.Time // zero: no end
+	raw         []byte    // 32 bytes; for PurposeAssertion the P-256 scalar
+	signer      *ecdsa.PrivateKey
+}
+
+// Fingerprint identifies a key without revealing it: the first 16 bytes of SHA-256 over purpose, id and secret.
+func (k *Key) Fingerprint() []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "portalgate key %s\x00%s\x00", k.Purpose, k.ID)
+	h.Write(k.raw)
+	return h.Sum(nil)[:16]
+}
+
+// Format does not reveal the key, whatever the verb.
+func (k *Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[key %s %s]", k.Purpose, k.ID) }
+
+// Rotation numbers: a new key is used ten minutes after it was made, so that every gateway has read it by then, and
+// an old one verifies for as long as the longest thing it signed may live.
+const (
+	UseDelay     = 10 * time.Minute
+	maxKeyringMB = 1 << 20
+)
+
+// Keyring holds the versioned keys. It may be used by many goroutines; a new reading of the file replaces all keys at
+// once.
+type Keyring struct {
+	path string
+	set  atomic.Pointer[keyset]
+
+	mu       sync.Mutex // one reading at a time
+	lastRead time.Time
+}
+
+type keyset struct {
+	all  []*Key
+	byID map[string]*Key
+	jwks []byte
+}
+
+// KeyringError names the file, the key and the mend.
+type KeyringError struct {
+	Path, Key, Problem string
+}
+
+// Error is a sentence for the operator.
+func (e *KeyringError) Error() string {
+	where := e.Path
+	if where == "" {
+		where = "keyring"
+	}
+	if e.Key != "" {
+		where += ": key " + e.Key
+	}
+	return where + ": " + e.Problem
+}
+
+// Open reads a keyring file. The error names the file and what to do.
+func Open(path string) (*Keyring, error) {
+	k := &Keyring{path: path}
+	if err := k.Reload(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Reload reads the file again. On an error the keys already loaded stay.
+func (k *Keyring) Reload() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.reload()
+}
+
+func (k *Keyring) reload() error {
+	info, err := os.Stat(k.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &KeyringError{k.path, "", "no such file; make one with `portalgate keys generate --out " + k.path + "`"}
+	}
+	if err != nil {
+		return &KeyringError{k.path, "", "cannot be read: " + err.Error()}
+	}
+	if info.IsDir() || info.Size() > maxKeyringMB {
+		return &KeyringError{k.path, "", "is not a keyring file"}
+	}
+	b, err := os.ReadFile(k.path)
+	if err != nil {
+		return &KeyringError{k.path, "", "cannot be read: " + err.Error()}
+	}
+	set, err := parse(b)
+	if err != nil {
+		var ke *KeyringError
+		if errors.As(err, &ke) {
+			ke.Path = k.path
+		}
+		return err
+	}
+	k.set.Store(set)
+	return nil
+}
+
+// Path is where the keyring was read from.
+func (k *Keyring) Path() string { return k.path }
+
+// file is the keyring as JSON.
+type file struct {
+	Version int       `json:"version"`
+	Keys    []fileKey `json:"keys"`
+}
+
+type fileKey struct {
+	ID          string     `json:"id"`
+	Purpose     Purpose    `json:"purpose"`
+	UseFrom     time.Time  `json:"use_from"`
+	VerifyUntil *time.Time `json:"verify_until,omitempty"`
+	Secret      string     `json:"secret"`
+}
+
+// Parse reads a keyring from memory.
+func Parse(b []byte) (*Keyring, error) {
+	set, err := parse(b)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keyring{}
+	k.set.Store(set)
+	return k, nil
+}
+
+func parse(b []byte) (*keyset, error) {
+	bad := func(id, problem string) error { return &KeyringError{"", id, problem} }
+	var f file
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return nil, bad("", "is not a keyring: "+strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if dec.More() {
+		return nil, bad("", "has text after its end")
+	}
+	if f.Version != 1 {
+		return nil, bad("", fmt.Sprintf("has version %d, this program reads version 1", f.Version))
+	}
+	set := &keyset{byID: make(map[string]*Key, len(f.Keys))}
+	seen := map[string]string{}
+	for _, fk := range f.Keys {
+		switch {
+		case fk.ID == "" || len(fk.ID) > 64 || strings.Trim(fk.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+			return nil, bad(fk.ID, "needs an id of lower-case letters, digits and dashes")
+		case set.byID[fk.ID] != nil:
+			return nil, bad(fk.ID, "stands in the file twice")
+		case !slices.Contains(purposes, fk.Purpose):
+			return nil, bad(fk.ID, fmt.Sprintf("has the unknown purpose %q", fk.Purpose))
+		}
+		raw, err := base64.StdEncoding.Strict().DecodeString(fk.Secret)
+		switch {
+		case err != nil:
+			return nil, bad(fk.ID, "its secret is not base64")
+		case len(raw) < 32:
+			return nil, bad(fk.ID, fmt.Sprintf("is too short: %d bytes, 32 are needed; make keys with `portalgate keys generate`", len(raw)))
+		case len(raw) > 32:
+			return nil, bad(fk.ID, fmt.Sprintf("is too long: %d bytes, 32 are needed", len(raw)))
+		case example(raw):
+			return nil, bad(fk.ID, "is an example, not a random key; make keys with `portalgate keys generate`")
+		}
+		if other, ok := seen[string(raw)]; ok {
+			return nil, bad(fk.ID, "has the same secret as key "+other+"; each key needs its own")
+		}
+		seen[string(raw)] = fk.ID
+		key := &Key{ID: fk.ID, Purpose: fk.Purpose, UseFrom: fk.UseFrom, raw: raw}
+		if fk.VerifyUntil != nil {
+			key.VerifyUntil = *fk.VerifyUntil
+		}
+		if key.Purpose == PurposeAssertion {
+			if key.signer, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), raw); err != nil {
+				return nil, bad(fk.ID, "is not a P-256 key")
+			}
+		}
+		set.all = append(set.all, key)
+		set.byID[key.ID] = key
+	}
+	for _, p := range purposes {
+		if p == PurposePassword {
+			continue // the keyed step is optional by law and by NIST; an operator may run without it
+		}
+		if !slices.ContainsFunc(set.all, func(k *Key) bool { return k.Purpose == p }) {
+			return nil, bad("", fmt.Sprintf("has no key for %q; make a keyring with `portalgate keys generate`", p))
+		}
+	}
+	sort.SliceStable(set.all, func(i, j int) bool { return set.all[i].UseFrom.Before(set.all[j].UseFrom) })
+	set.jwks = jwks(set.all)
+	return set, nil
+}
+
+// example catches keys that nobody drew at random: few different bytes, printable text from a page, a counted run.
+func example(raw []byte) bool {
+	var count [256]int
+	distinct, text, run := 0, 0, 0
+	for i, b := range raw {
+		if count[b]++; count[b] == 1 {
+			distinct++
+		}
+		if b >= 0x20 && b < 0x7f {
+			text++
+		}
+		if i > 0 && (b == raw[i-1] || b == raw[i-1]+1 || b+1 == raw[i-1]) {
+			run++
+		}
+	}
+	// For 32 random bytes each of these is rarer than one in 10^12.
+	return distinct < 16 || text == len(raw) || run > 12
+}
+
+// current is the newest key of a purpose whose time has come; before that, the oldest.
+func (s *keyset) current(p Purpose, now time.Time) *Key {
+	var best *Key
+	for _, k := range s.all {
+		if k.Purpose != p || !k.VerifyUntil.IsZero() && !now.Before(k.VerifyUntil) {
+			continue
+		}
+		if best == nil || !k.UseFrom.After(now) {
+			best = k
+		}
+	}
+	return best
+}
+
+// live lists the keys of a purpose that still verify, newest first.
+func (s *keyset) live(p Purpose, now time.Time) []*Key {
+	var out []*Key
+	for i := len(s.all) - 1; i >= 0; i-- {
+		if k := s.all[i]; k.Purpose == p && (k.VerifyUntil.IsZero() || now.Before(k.VerifyUntil)) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// find returns a key by id. An id that is not known makes the file be read once more, at most once a second, because
+// another gateway may have rotated (contract 9).
+func (k *Keyring) find(id string, p Purpose, now time.Time) *Key {
+	look := func() *Key {
+		key := k.set.Load().byID[id]
+		if key == nil || key.Purpose != p || !key.VerifyUntil.IsZero() && !now.Before(key.VerifyUntil) {
+			return nil
+		}
+		return key
+	}
+	if key := look(); key != nil || k.path == "" || k.set.Load().byID[id] != nil || len(id) > 64 {
+		return key
+	}
+	k.mu.Lock()
+	if time.Since(k.lastRead) > time.Second {
+		k.lastRead = time.Now()
+		_ = k.reload() // unreadable now: the keys already loaded decide, and they do not know this one
+	}
+	k.mu.Unlock()
+	return look()
+}
+
+// Keys lists the keys, oldest first.
+func (k *Keyring) Keys() []*Key { return slices.Clone(k.set.Load().all) }
+
+// Has says whether there is a key for a purpose.
+func (k *Keyring) Has(p Purpose) bool {
+	return slices.ContainsFunc(k.set.Load().all, func(x *Key) bool { return x.Purpose == p })
+}
+
+// Generate makes a keyring with one key for each purpose, as the JSON of a keyring file.
+func Generate(now time.Time) ([]byte, error) {
+	f := file{Version: 1}
+	for _, p := range purposes {
+		fk, err := draw(p, now, now)
+		if err != nil {
+			return nil, err
+		}
+		f.Keys = append(f.Keys, fk)
+	}
+	return encode(f)
+}
+
+func draw(p Purpose, now, useFrom time.Time) (fileKey, error) {
+	id := NewID()
+	fk := fileKey{
+		ID:      fmt.Sprintf("%s-%s-%x", p, now.UTC().Format("20060102"), id[:4]),
+		Purpose: p,
+		UseFrom: useFrom.UTC().Truncate(time.Second),
+	}
+	raw := make([]byte, 32)
+	if p == PurposeAssertion {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return fk, fmt.Errorf("drawing an assertion key: %w", err)
+		}
+		if raw, err = key.Bytes(); err != nil {
+			return fk, fmt.Errorf("encoding an assertion key: %w", err)
+		}
+	} else {
+		rand.Read(raw)
+	}
+	fk.Secret = base64.StdEncoding.EncodeToString(raw)
+	return fk, nil
+}
+
+func encode(f file) ([]byte, error) {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding a keyring: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// WriteNew puts a keyring into a file that must not exist yet, readable by its owner alone.
+func WriteNew(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return &KeyringError{path, "", "exists already, and keys that are overwritten are lost for ever; choose another file or move it away"}
+	}
+	if err != nil {
+		return &KeyringError{path, "", "cannot be written: " + err.Error()}
+	}
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(filepath.Clean(path))
+		return &KeyringError{path, "", "cannot be written: " + err.Error()}
+	}
+	return nil
+}
+
+func jwks(keys []*Key) []byte {
+	type jwk struct {
+		Kty string `json:"kty"`
+		Crv string `json:"crv"`
+		Alg string `json:"alg"`
+		Use string `json:"use"`
+		Kid string `json:"kid"`
+		X   string `json:"x"`
+		Y   string `json:"y"`
+	}
+	out := struct {
+		Keys []jwk `json:"keys"`
+	}{Keys: []jwk{}}
+	for _, k := range keys {
+		if k.Purpose != PurposeAssertion {
+			continue
+		}
+		pub, err := k.signer.PublicKey.Bytes() // 0x04, X, Y
+		if err != nil {
+			continue // parse made the key on its curve; there is no other way for this to fail
+		}
+		out.Keys = append(out.Keys, jwk{"EC", "P-256", "ES256", "sig", k.ID,
+			base64.RawURLEncoding.EncodeToString(pub[1:33]), base64.RawURLEncoding.EncodeToString(pub[33:])})
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return []byte(`{"keys":[]}`)
+	}
+	return b
+}
+
+// JWKS is the document at /auth/jwks.json: the public halves of the assertion keys.
+func (k *Keyring) JWKS() []byte { return k.set.Load().jwks }
+
