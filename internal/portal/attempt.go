@@ -9,6 +9,7 @@ type Attempt struct {
 	Tenant    TenantID
 	Users     []UserID // rows that the password opened, the one to start with first
 	Verified  bool     // at least the first row's address is verified
+	Expired   bool     // the password was set by somebody else and must be changed before anything else
 	Shown     []AMR
 	Remember  bool
 	ReturnTo  string
@@ -22,6 +23,7 @@ type Step string
 // The steps.
 const (
 	StepConfirmAddress Step = "confirm_address" // the right password, but nobody has proved the mailbox
+	StepNewPassword    Step = "new_password"    // the right password, but it is a temporary one
 	StepChoose         Step = "choose_company"  // signed in; which company for?
 	StepDone           Step = "done"
 )
@@ -31,6 +33,8 @@ func Next(a Attempt) Step {
 	switch {
 	case !a.Verified:
 		return StepConfirmAddress
+	case a.Expired:
+		return StepNewPassword
 	case len(a.Users) > 1:
 		return StepChoose
 	}

@@ -51,6 +51,7 @@ const (
 	EndRevoked        EndReason = "revoked"          // by the person, from the list
 	EndOperator       EndReason = "operator"         // by a command
 	EndPasswordChange EndReason = "password_changed" // every session of the person
+	EndReplaced       EndReason = "replaced"         // the same browser signed in again
 	EndReuse          EndReason = "reuse"            // a replaced refresh token came back
 	EndTooMany        EndReason = "too_many"         // the oldest of more than allowed
 	EndUser           EndReason = "user_blocked"     // the person may not be here any more

@@ -407,4 +407,3 @@ func jwks(keys []*Key) []byte {
 
 // JWKS is the document at /auth/jwks.json: the public halves of the assertion keys.
 func (k *Keyring) JWKS() []byte { return k.set.Load().jwks }
-

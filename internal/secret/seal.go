@@ -147,4 +147,3 @@ func formMAC(key *Key, page, bound string) []byte {
 	io.WriteString(m, "portalgate form\x00"+page+"\x00"+bound)
 	return m.Sum(nil)
 }
-

@@ -1,0 +1,90 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/password"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/ratelimit"
+	"github.com/portalgate/portalgate/internal/session"
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// Deps are what the flows depend on.
+type Deps struct {
+	Store    *store.Store
+	Hasher   *password.Hasher
+	Sessions *session.Keeper
+	Limits   *ratelimit.Limiter
+	Policy   portal.Policy
+	Exempt   func(portal.Client) bool // from the limits by network: the operator's list of offices
+
+	// AnswerAfter is the fixed moment after a request's arrival at which the answer to a guess is released; when the
+	// work took longer, the next multiple of it (TIM-01). Zero releases at once.
+	AnswerAfter time.Duration
+	Now         func() time.Time
+}
+
+// Service has the flows as its methods. It may be used by many goroutines.
+type Service struct {
+	Deps
+}
+
+// New makes a Service.
+func New(d Deps) *Service {
+	if d.Exempt == nil {
+		d.Exempt = func(portal.Client) bool { return false }
+	}
+	return &Service{d}
+}
+
+// The sentences that are the same for everybody.
+const (
+	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
+	publicPause = "Please try again later."
+	publicBusy  = "Many people are signing in. You are next in a few seconds; keep this page open."
+	publicDown  = "Signing in is not possible at the moment. Please try again in a few minutes."
+)
+
+func wrong() error {
+	return &portal.Problem{Kind: portal.ProblemCredentials, Public: publicWrong}
+}
+
+func input(field, public string) error {
+	return &portal.Problem{Kind: portal.ProblemInput, Field: field, Public: public}
+}
+
+func rests(d time.Duration) error {
+	return &portal.Problem{Kind: portal.ProblemLimit, Public: publicPause, RetryAfter: d}
+}
+
+// troubled turns what the packages below return into what a person may read.
+func troubled(err error) error {
+	var p *portal.Problem
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &p):
+		return err
+	case errors.Is(err, password.ErrBusy):
+		return &portal.Problem{Kind: portal.ProblemBusy, Public: publicBusy, RetryAfter: 3 * time.Second, Err: err}
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return &portal.Problem{Kind: portal.ProblemUnavailable, Public: publicDown, RetryAfter: 5 * time.Second, Err: err}
+	}
+	return err
+}
+
+// release is when the answer to a guess may leave.
+func (s *Service) release(arrived time.Time) time.Time {
+	if s.AnswerAfter <= 0 {
+		return arrived
+	}
+	n := s.Now().Sub(arrived)/s.AnswerAfter + 1
+	return arrived.Add(n * s.AnswerAfter)
+}
+
+func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, fn func(*store.Tx) error) error {
+	return troubled(s.Store.Within(ctx, t.ID, now, fn))
+}

@@ -1,0 +1,319 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/password"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/ratelimit"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/session"
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/internal/whereabouts"
+)
+
+// maxRows bounds how many companies' rows of one address are tried with a password: each costs a hash.
+const maxRows = 4
+
+// SignIn checks an address and a password. Every answer that depends on the account is released at the same moment.
+func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials) (Outcome, error) {
+	email, err := portal.ParseEmail(in.Email)
+	if err != nil {
+		return Outcome{}, input("email", "Enter your e-mail address, like name@example.com.")
+	}
+	if in.Password == "" {
+		return Outcome{}, input("password", "Enter your password.")
+	}
+	typed, err := password.Prepare(in.Password)
+	if err != nil {
+		return Outcome{}, input("password", "A password has at most 128 characters. Check what you have typed or pasted.")
+	}
+	if err := s.chargeNetwork(ctx, t, c); err != nil {
+		return Outcome{}, err
+	}
+	out, err := s.signIn(ctx, t, c, cookies, in, email, typed)
+	if err != nil {
+		return Outcome{}, &Held{Err: troubled(err), Release: s.release(c.At)}
+	}
+	out.Release = s.release(c.At)
+	return out, nil
+}
+
+func (s *Service) chargeNetwork(ctx context.Context, t *portal.Tenant, c portal.Client) error {
+	if s.Exempt(c) {
+		return nil
+	}
+	d := s.Limits.Spend(ctx, c.At,
+		ratelimit.Charge{Limit: ratelimit.SignInNetwork, Key: []string{string(t.ID), whereabouts.Network(c.Addr)}},
+		ratelimit.Charge{Limit: ratelimit.SignInTenant, Key: []string{string(t.ID)}},
+	)
+	if !d.Allowed {
+		return &portal.Problem{Kind: portal.ProblemLimit, Public: d.Limit.Public, RetryAfter: d.RetryAfter}
+	}
+	return nil
+}
+
+// guess is a sign-in between its two transactions.
+type guess struct {
+	email    portal.Email
+	typed    password.Prepared
+	accounts []store.Account
+	device   portal.DeviceID // a device the account knows, or empty
+	try      store.Try
+}
+
+func (s *Service) signIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials, email portal.Email, typed password.Prepared) (Outcome, error) {
+	g := guess{email: email, typed: typed}
+	if err := s.pay(ctx, t, c, &g); err != nil {
+		return Outcome{}, err
+	}
+	if g.try.Resting {
+		// The right password gets this answer too: whoever guesses during a rest learns nothing (M04).
+		wait, _ := g.try.Lockout.Resting(c.At)
+		return Outcome{}, rests(wait)
+	}
+	opened, rehash, err := s.check(ctx, &g)
+	if err != nil {
+		// Nobody was told anything, so nobody pays.
+		return Outcome{}, errors.Join(troubled(err), s.giveBack(ctx, t, c, &g))
+	}
+	if len(opened) == 0 {
+		return Outcome{}, s.refuse(ctx, t, c, &g)
+	}
+	return s.admit(ctx, t, c, cookies, in, &g, opened, rehash)
+}
+
+// pay is transaction one: who might this be, and one try is paid before anything is checked.
+func (s *Service) pay(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
+		if g.accounts, err = x.People(ctx, g.email); err != nil {
+			return err
+		}
+		g.accounts = g.accounts[:min(len(g.accounts), maxRows)]
+		if c.Device != "" && len(g.accounts) > 0 {
+			g.device, _, err = x.Device(ctx, []byte(c.Device), users(g.accounts))
+			if err != nil && !errors.Is(err, store.ErrNone) {
+				return err
+			}
+		}
+		g.try, err = x.SpendTry(ctx, g.email, g.device)
+		return err
+	})
+}
+
+func (s *Service) giveBack(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
+	return s.within(context.WithoutCancel(ctx), t, c.At, func(x *store.Tx) error { return x.RefundTry(ctx, g.email, g.device) })
+}
+
+func users(accounts []store.Account) []portal.UserID {
+	ids := make([]portal.UserID, len(accounts))
+	for i := range accounts {
+		ids[i] = accounts[i].User.ID
+	}
+	return ids
+}
+
+// check hashes outside any transaction. It works as hard for an unknown address as for a known one; what a bcrypt
+// hash or a second company costs more is hidden by the fixed release of the answer.
+func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, rehash map[portal.UserID]bool, err error) {
+	rehash = map[portal.UserID]bool{}
+	hashed := 0
+	for _, a := range g.accounts {
+		if a.Secret.PHC == "" && a.Secret.Legacy == "" {
+			continue
+		}
+		v, err := s.Hasher.Check(ctx, g.typed, password.Stored{PHC: a.Secret.PHC, KeyID: a.Secret.KeyID, Legacy: a.Secret.Legacy})
+		hashed++
+		if errors.Is(err, password.ErrStoredParameters) {
+			// A row that somebody has tampered with opens nothing and is never executed (PWD-08).
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if v.Match && a.User.Active {
+			opened = append(opened, a)
+			rehash[a.User.ID] = v.Rehash
+		}
+	}
+	if hashed == 0 {
+		return nil, nil, s.Hasher.Decoy(ctx, g.typed)
+	}
+	return opened, rehash, nil
+}
+
+// refuse is the answer to everything but the right password of somebody who may be here.
+func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
+	locked := g.try.Lockout.RestsUntil.After(c.At)
+	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+		a := portal.Activity{Verb: portal.VerbLoginFailed, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused",
+			Facts: map[string]string{"failures": fmt.Sprint(g.try.Lockout.Failures)}}
+		if len(g.accounts) > 0 {
+			a.User = g.accounts[0].User.ID
+		}
+		if err := x.Record(ctx, a); err != nil {
+			return err
+		}
+		if locked && a.User != "" {
+			a.Verb, a.Suspicious, a.Note = portal.VerbAccountLocked, true, "too many failures"
+			a.Facts["until"] = g.try.Lockout.RestsUntil.UTC().Format(time.RFC3339)
+			return x.Record(ctx, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if wait, resting := g.try.Lockout.Resting(c.At); resting {
+		return rests(wait)
+	}
+	return wrong()
+}
+
+// errMoved means that the password was changed by somebody else while we were checking it.
+var errMoved = errors.New("the password was changed during the sign-in")
+
+// admit is transaction two: the try is handed back, the hash is made anew where it should be, and what comes next is
+// decided. One commit for all of it.
+func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials, g *guess, opened []store.Account, rehash map[portal.UserID]bool) (Outcome, error) {
+	at := portal.Attempt{ID: portal.AttemptID(portal.FormatID(secret.NewID())), Tenant: t.ID, Shown: []portal.AMR{portal.AMRPassword},
+		Remember: in.Remember, ReturnTo: portal.ReturnTo(in.ReturnTo), CreatedAt: c.At, ExpiresAt: c.At.Add(s.Policy.AttemptLife)}
+	var fit []store.Account
+	for _, a := range opened {
+		if a.User.Verified {
+			fit = append(fit, a)
+		}
+	}
+	if at.Verified = len(fit) > 0; !at.Verified {
+		fit = opened
+	}
+	at.Users = users(fit)
+	at.Expired = fit[0].Secret.MustChange
+
+	fresh := map[portal.UserID]password.Stored{}
+	for _, a := range opened {
+		if rehash[a.User.ID] {
+			h, err := s.Hasher.Hash(ctx, g.typed)
+			if err != nil {
+				return Outcome{}, err
+			}
+			fresh[a.User.ID] = h
+		}
+	}
+	previous, _ := s.Sessions.Current(ctx, t, cookies, c.At) // no session, or none that can be read now: nothing to end
+
+	out := Outcome{Step: portal.Next(at), ReturnTo: at.ReturnTo}
+	var ended []portal.SessionID
+	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+		ended = nil
+		for _, a := range opened {
+			now, err := x.Account(ctx, a.User.ID)
+			if err != nil {
+				return err
+			}
+			if now.Secret.Version != a.Secret.Version || now.Secret.Legacy != a.Secret.Legacy || !now.User.Active {
+				return errMoved
+			}
+			if h, ok := fresh[a.User.ID]; ok {
+				if ok, err := x.PutSecret(ctx, a.User.ID, h.PHC, h.KeyID, a.Secret.Version, a.Secret.MustChange); err != nil || !ok {
+					return errors.Join(err, errMoved)
+				}
+			}
+		}
+		if err := x.ReturnTry(ctx, g.email, g.device); err != nil {
+			return err
+		}
+		if out.Step == portal.StepConfirmAddress || out.Step == portal.StepNewPassword {
+			token := secret.NewToken()
+			out.Attempt = &token
+			if err := x.PutAttempt(ctx, at, token.Digest(secret.KindAttempt, string(t.ID))); err != nil {
+				return err
+			}
+			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
+		}
+		grant, over, err := s.begin(ctx, x, t, c, at, fit[0].User, previous)
+		out.Grant, ended = &grant, over
+		return err
+	})
+	if errors.Is(err, errMoved) {
+		return Outcome{}, wrong()
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	s.Sessions.Forget(c.At, ended...)
+	return out, nil
+}
+
+// begin makes the session of a finished sign-in in the caller's transaction: the device is known from here on, the
+// session that this browser had before is over (LOG-04), and the trail says so.
+func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID) (session.Grant, []portal.SessionID, error) {
+	digest, given := []byte(c.Device), (*secret.Token)(nil)
+	if len(digest) == 0 {
+		token := secret.NewToken()
+		d := token.Digest(secret.KindDevice, string(t.ID))
+		digest, given = d[:], &token
+	}
+	device, isNew, err := x.SawDevice(ctx, u.ID, digest, whereabouts.Device(c.Agent), c.Agent)
+	if err != nil {
+		return session.Grant{}, nil, err
+	}
+	var ended []portal.SessionID
+	if previous != "" {
+		if ok, err := x.EndSession(ctx, previous, portal.EndReplaced); err != nil {
+			return session.Grant{}, nil, err
+		} else if ok {
+			ended = append(ended, previous)
+		}
+	}
+	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: device, Remember: at.Remember, AMR: at.Shown})
+	if err != nil {
+		return session.Grant{}, nil, err
+	}
+	grant.Device = given
+	if err := x.SignedIn(ctx, u.ID, c.Addr, c.At); err != nil {
+		return session.Grant{}, nil, err
+	}
+	facts := map[string]string{"device": whereabouts.Device(c.Agent), "methods": portal.JoinAMR(at.Shown)}
+	if isNew {
+		facts["new_device"] = "true"
+	}
+	return grant, append(ended, over...), x.Record(ctx, portal.Activity{Verb: portal.VerbLogin, User: u.ID, Session: grant.Session.ID,
+		Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: facts})
+}
+
+// Waiting reads the sign-in that waits behind the attempt cookie, for its page.
+func (s *Service) Waiting(ctx context.Context, t *portal.Tenant, c portal.Client, attempt string) (Waiting, error) {
+	_, w, err := s.waiting(ctx, t, c, attempt)
+	return w, err
+}
+
+func (s *Service) waiting(ctx context.Context, t *portal.Tenant, c portal.Client, attempt string) (portal.Attempt, Waiting, error) {
+	gone := &portal.Problem{Kind: portal.ProblemSessionRequired, Public: "Please sign in again."}
+	token, err := secret.ParseToken(attempt)
+	if err != nil {
+		return portal.Attempt{}, Waiting{}, gone
+	}
+	var (
+		at portal.Attempt
+		a  store.Account
+	)
+	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
+		if at, err = x.Attempt(ctx, token.Digest(secret.KindAttempt, string(t.ID))); err != nil {
+			return err
+		}
+		a, err = x.Account(ctx, at.Users[0])
+		return err
+	})
+	if errors.Is(err, store.ErrNone) || err == nil && (!c.At.Before(at.ExpiresAt) || !a.User.Active) {
+		return portal.Attempt{}, Waiting{}, gone
+	}
+	if err != nil {
+		return portal.Attempt{}, Waiting{}, err
+	}
+	email, _ := portal.ParseEmail(a.User.Email)
+	return at, Waiting{Step: portal.Next(at), Masked: email.Masked(), Email: a.User.Email, ReturnTo: at.ReturnTo}, nil
+}

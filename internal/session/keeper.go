@@ -1,0 +1,274 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/revocation"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// Options are what a Keeper depends on.
+type Options struct {
+	Store  *store.Store
+	Keys   *secret.Keyring
+	Ended  *revocation.Set
+	Policy portal.Policy
+	Realm  string
+	Now    func() time.Time
+
+	Verified int // access tokens held as verified; 0: two million
+	Known    int // sessions whose facts are held; 0: 100,000
+}
+
+// FactsLife is how long facts are believed without a word of change. The revocation set remembers changes for twice
+// as long.
+const FactsLife = 30 * time.Minute
+
+// touchEvery is how often "last active" is written: once a minute, behind the request.
+const touchEvery = time.Minute
+
+// neighbourWait bounds every question to PostgreSQL (RL-08: nothing hangs longer than two seconds).
+const neighbourWait = 2 * time.Second
+
+// Keeper begins, resumes, renews and ends sessions. It may be used by many goroutines.
+type Keeper struct {
+	o       Options
+	tokens  *table
+	facts   *factsTable
+	flights singleflight.Group
+	later   chan func(context.Context) error
+}
+
+// New makes a Keeper.
+func New(o Options) *Keeper {
+	if o.Verified == 0 {
+		o.Verified = 2 << 20
+	}
+	if o.Known == 0 {
+		o.Known = 100_000
+	}
+	return &Keeper{o: o, tokens: newTable(o.Verified), facts: newFacts(o.Known), later: make(chan func(context.Context) error, 1024)}
+}
+
+// Run does what was put off behind requests until the context ends. Its errors go to failed; a lost "last active" is
+// written again a minute later.
+func (k *Keeper) Run(ctx context.Context, failed func(error)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case act := <-k.later:
+			c, cancel := context.WithTimeout(ctx, neighbourWait)
+			if err := act(c); err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+			cancel()
+		}
+	}
+}
+
+func (k *Keeper) putOff(act func(context.Context) error) {
+	select {
+	case k.later <- act:
+	default: // the queue is full: a busy minute, and the next request puts it off again
+	}
+}
+
+// Resumed is a request with a session.
+type Resumed struct {
+	Facts *Facts
+	Grant *Grant // set when the session was renewed: the answer carries new cookies
+}
+
+func problem(kind portal.ProblemKind, public string, err error) *portal.Problem {
+	return &portal.Problem{Kind: kind, Public: public, Err: err}
+}
+
+var errNoSession = problem(portal.ProblemSessionRequired, "Please sign in.", nil)
+
+func errEnded(cause error) error {
+	return problem(portal.ProblemSessionExpired, "You have been signed out. Please sign in again.", cause)
+}
+
+func unavailable(err error) error {
+	return &portal.Problem{Kind: portal.ProblemUnavailable, Public: "You are still signed in. This page is back soon.", RetryAfter: 5 * time.Second, Err: err}
+}
+
+// Resume finds the session of a request. renewable says whether the answer may carry cookies (contract 5: any
+// request but public paths and HEAD). The warm road asks no server and allocates nothing.
+func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who portal.Client, renewable bool) (Resumed, error) {
+	if c.Access == "" && c.Refresh == "" {
+		return Resumed{}, errNoSession
+	}
+	now := who.At
+	v, err := k.verify(c.Access, t.ID, now)
+	if err == nil {
+		left := v.expires - now.Unix()
+		if !renewable || c.Refresh == "" || left > int64(k.o.Policy.RenewBefore/time.Second) {
+			f, err := k.know(ctx, t, v, now)
+			if err != nil {
+				return Resumed{}, err
+			}
+			if v.user == userBytes(f) {
+				k.touch(t.ID, f, who, now)
+				return Resumed{Facts: f}, nil
+			}
+			// Another company was chosen since: the token names somebody else and must be renewed.
+		}
+	}
+	r, rerr := k.renew(ctx, t, c, who, renewable)
+	if rerr == nil {
+		return r, nil
+	}
+	var p *portal.Problem
+	if err == nil && errors.As(rerr, &p) && p.Kind != portal.ProblemSessionExpired {
+		// The access token is still good: PostgreSQL being away for a moment signs nobody out.
+		f, ferr := k.know(ctx, t, v, now)
+		if ferr == nil && v.user == userBytes(f) {
+			return Resumed{Facts: f}, nil
+		}
+	}
+	return Resumed{}, rerr
+}
+
+func userBytes(f *Facts) [16]byte {
+	raw, _ := portal.IDBytes(f.Session.User)
+	return raw
+}
+
+// verify says whose access token this is: from the table, or by its signature, once.
+func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verified, error) {
+	if token == "" || len(token) > secret.MaxAccessLen {
+		return verified{}, secret.ErrInvalid
+	}
+	d := sha256.Sum256([]byte(token))
+	tenant, _ := portal.IDBytes(t)
+	if v, ok := k.tokens.get(&d); ok {
+		if v.tenant != tenant {
+			return verified{}, secret.ErrInvalid
+		}
+		if v.expires <= now.Unix() {
+			return v, secret.ErrExpired
+		}
+		return v, nil
+	}
+	a, err := k.o.Keys.VerifyAccess(token, k.o.Realm, string(t), now)
+	if err != nil {
+		return verified{}, err
+	}
+	v, ok := entry(a)
+	if !ok {
+		return verified{}, secret.ErrInvalid
+	}
+	k.tokens.put(d, v, now)
+	if a.Generation > 0 {
+		// The first sight of a token made with this generation proves that the successor has arrived: from here
+		// on its predecessor is spent (contract 5).
+		id := portal.SessionID(a.Session)
+		k.putOff(func(ctx context.Context) error {
+			return k.o.Store.Within(ctx, t, now, func(x *store.Tx) error { return x.Presented(ctx, id, a.Generation) })
+		})
+	}
+	return v, nil
+}
+
+func entry(a secret.Access) (v verified, ok bool) {
+	var a1, a2, a3 bool
+	v.session, a1 = portal.IDBytes(a.Session)
+	v.user, a2 = portal.IDBytes(a.User)
+	v.tenant, a3 = portal.IDBytes(a.Tenant)
+	v.expires, v.generation = a.Expires, int32(a.Generation)
+	return v, a1 && a2 && a3
+}
+
+// know returns the facts of a session: those held, when nothing has changed since they were read, else PostgreSQL's.
+func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now time.Time) (*Facts, error) {
+	if f := k.facts.get(v.session); f != nil && now.Sub(f.read) < FactsLife {
+		epoch := k.o.Ended.Epoch()
+		at := f.epoch.Load()
+		if at == epoch {
+			return f, nil
+		}
+		// Asked with the user of the facts and of the token: either may be the one that changed.
+		if !k.o.Ended.Since(at, v.session, userBytes(f), v.tenant) && !k.o.Ended.Since(at, v.session, v.user, v.tenant) {
+			f.epoch.CompareAndSwap(at, epoch)
+			return f, nil
+		}
+	}
+	id := portal.FormatID(v.session)
+	got, err, _ := k.flights.Do("facts "+string(t.ID)+id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), neighbourWait)
+		defer cancel()
+		epoch := k.o.Ended.Epoch() // before the question: a change that comes during it makes the answer stale
+		row, err := k.o.Store.Facts(ctx, t.ID, portal.SessionID(id), now)
+		switch {
+		case errors.Is(err, store.ErrNone):
+			return nil, errEnded(err)
+		case err != nil:
+			return nil, unavailable(err)
+		}
+		if alive, why := row.Session.Alive(now); !alive {
+			return nil, errEnded(fmt.Errorf("session ended: %s", why))
+		}
+		if row.TenantSuspended || !row.User.Active || !row.User.Verified {
+			return nil, errEnded(fmt.Errorf("user may not be here: %s", row.User.Blocked))
+		}
+		return k.hold(t, row.Session, row.User, epoch, now), nil
+	})
+	if err != nil {
+		var p *portal.Problem
+		if errors.As(err, &p) && p.Kind == portal.ProblemSessionExpired {
+			k.facts.drop(v.session)
+		}
+		return nil, err
+	}
+	return got.(*Facts), nil
+}
+
+// hold keeps facts that were just read.
+func (k *Keeper) hold(t *portal.Tenant, s portal.Session, u portal.User, epoch uint64, now time.Time) *Facts {
+	f := &Facts{Session: s, User: u, read: now, Identity: portal.Identity{
+		Tenant: t.ID, Slug: t.Slug, User: u.ID, Email: u.Email, Name: u.Name(), Roles: []portal.Role{u.Role},
+		Session: s.ID, AMR: s.AMR, AuthTime: s.AuthTime, MFAAt: s.MFAAt, Language: u.Language,
+	}}
+	if !u.OwnCompany {
+		f.Identity.Customer = u.Customer
+	}
+	f.epoch.Store(epoch)
+	f.touched.Store(s.LastActive.Unix())
+	if id, ok := portal.IDBytes(s.ID); ok {
+		k.facts.put(id, f)
+	}
+	return f
+}
+
+// touch writes "last active" behind the request, once a minute.
+func (k *Keeper) touch(t portal.TenantID, f *Facts, who portal.Client, now time.Time) {
+	last := f.touched.Load()
+	if now.Unix()-last < int64(touchEvery/time.Second) || !f.touched.CompareAndSwap(last, now.Unix()) {
+		return
+	}
+	idle, _ := k.o.Policy.Lives(f.Session.Remember)
+	id := f.Session.ID
+	k.putOff(func(ctx context.Context) error {
+		return k.o.Store.Within(ctx, t, now, func(x *store.Tx) error {
+			return x.Touch(ctx, id, now.Add(idle), who.Addr, who.Agent)
+		})
+	})
+}
+
+// Forget makes this gateway ask PostgreSQL again before the next request of a session; called by the deed itself, so
+// that it is felt here at once and not when the note comes round.
+func (k *Keeper) Forget(now time.Time, ids ...portal.SessionID) {
+	for _, id := range ids {
+		k.o.Ended.Apply(revocation.KindSession, string(id), now)
+	}
+}
