@@ -1,0 +1,341 @@
+// Package admission owns what any request must satisfy before either road: one known host, one meaning of its path, a
+// method and an origin that a browser of this portal would send, a bounded size, and cookies that say one thing.
+//
+// It refuses everything it would have to interpret: a path that two programs could read differently, a host that is
+// nearly one of ours, a cookie that comes twice. It asks no server: hosts are a table in memory, and when that table
+// has not been filled yet no host is known and every request is refused.
+//
+// # Why it does not use net/http's CrossOriginProtection
+//
+// That one passes a request that has neither Sec-Fetch-Site nor Origin even when it carries a session, compares hosts
+// without their scheme, and lets a sibling tenant's page through as same-site. All three are refused here.
+package admission
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/session"
+)
+
+// Bounds of a request (DOS-02).
+const (
+	maxHeaders = 16 << 10
+	maxCookies = 50
+	maxAgent   = 512
+)
+
+// Hosts is the table of known hosts, shared by all handlers and replaced as a whole.
+type Hosts struct {
+	table atomic.Pointer[map[string]*portal.Tenant]
+}
+
+// Set replaces the table. Hosts are canonical: lower case, without a port or a final dot.
+func (h *Hosts) Set(table map[string]*portal.Tenant) { h.table.Store(&table) }
+
+// Find returns the tenant of a canonical host.
+func (h *Hosts) Find(host string) *portal.Tenant {
+	if t := h.table.Load(); t != nil {
+		return (*t)[host]
+	}
+	return nil
+}
+
+// Known says whether a name, as a TLS client sends it, is a host of ours.
+func (h *Hosts) Known(name string) bool {
+	host, ok := canonicalHost(name)
+	return ok && h.Find(host) != nil
+}
+
+// Wants is the kind of answer that a request can use (contract 7).
+type Wants int
+
+// The kinds.
+const (
+	WantsPage    Wants = iota // a navigation
+	WantsData                 // fetch, XHR, JSON, anything unsafe
+	WantsGraphQL              // a graphql path
+	WantsSocket               // a WebSocket handshake
+)
+
+// Rules are a handler's own: which paths are what.
+type Rules struct {
+	Prefix    string // of the portal's own pages
+	Public    []Pattern
+	MFA       []Pattern
+	GraphQL   []Pattern
+	CrossSite []Exception
+}
+
+// Exception is a path that other sites may post to; it is forwarded without session and identity.
+type Exception struct{ Method, Path string }
+
+// Wire is what the server knows about a request besides the request.
+type Wire struct {
+	Client  string // the client's address, as trusted proxies tell it
+	Trusted bool   // the peer is a trusted proxy
+	Now     time.Time
+}
+
+// Admitted is a request that may go on, and what it is.
+type Admitted struct {
+	Tenant  *portal.Tenant
+	Client  portal.Client
+	Host    string // canonical
+	Origin  string // scheme://host[:port], as in the address bar
+	Jar     session.Jar
+	Cookies session.Cookies
+	Rest    string // what is left of the Cookie header for the upstream
+	Wants   Wants
+	Gate    bool // the path is one of the portal's own
+	Public  bool
+	Foreign bool // cross_site: forwarded without session and identity
+	MFA     bool
+	GraphQL bool
+}
+
+func refuse(kind portal.ProblemKind, public string) error {
+	return &portal.Problem{Kind: kind, Public: public}
+}
+
+// Tenant finds the tenant of a request, and how it was reached. It is the first question, because a tenant that is
+// not on has its requests passed byte for byte.
+func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
+	host, ok := canonicalHost(r.Host)
+	if ok {
+		a.Tenant = hosts.Find(host)
+	}
+	if a.Tenant == nil {
+		return a, refuse(portal.ProblemUnknownHost, "There is no portal at this address. Check it for a typing mistake.")
+	}
+	a.Host = host
+	// A request that names one host to the TLS layer and another to us was made to be read in two ways (TEN-02).
+	if r.TLS != nil && r.TLS.ServerName != "" {
+		if sni, ok := canonicalHost(r.TLS.ServerName); !ok || sni != host {
+			return a, refuse(portal.ProblemMisdirected, "This connection was opened for another address. Reload the page.")
+		}
+	}
+	secure := r.TLS != nil
+	if !secure && w.Trusted {
+		secure = r.Header.Get("X-Forwarded-Proto") == "https" && len(r.Header["X-Forwarded-Proto"]) == 1
+	}
+	if !secure && host != "localhost" && !strings.HasSuffix(host, ".localhost") {
+		return a, refuse(portal.ProblemMisdirected, "This portal is reached over https only.")
+	}
+	a.Jar.Secure = secure
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	a.Origin = scheme + host
+	if _, port, err := net.SplitHostPort(r.Host); err == nil && port != "" && !(secure && port == "443") && !(!secure && port == "80") {
+		a.Origin += ":" + port
+	}
+	a.Client = client(r, w)
+	return a, nil
+}
+
+// Admit judges a request of a tenant that is on.
+func (u *Rules) Admit(r *http.Request, a *Admitted) error {
+	switch r.Method {
+	case http.MethodTrace, http.MethodConnect, "TRACK":
+		return refuse(portal.ProblemMethod, "This kind of request is not answered here.")
+	}
+	if err := sizes(r); err != nil {
+		return err
+	}
+	if len(r.Header["Upgrade"]) > 0 && !websocket(r) {
+		return refuse(portal.ProblemRequest, "This protocol is not spoken here.")
+	}
+	// A replayed early request would do its deed twice (RFC 8470 section 5.1).
+	if r.Header.Get("Early-Data") == "1" && unsafe(r.Method) {
+		return refuse(portal.ProblemEarlyData, "Please send this again.")
+	}
+	raw, err := rawPath(r)
+	if err != nil {
+		return err
+	}
+	guard := guardForm(raw)
+	a.Gate = raw == u.Prefix || strings.HasPrefix(raw, u.Prefix+"/") || raw == "/.well-known/change-password"
+	a.GraphQL = match(u.GraphQL, guard, true)
+	a.MFA = match(u.MFA, guard, false)
+	// What guards is wide: a path that is guarded in any reading is never public in another.
+	guardedGate := guard == u.Prefix || strings.HasPrefix(guard, u.Prefix+"/")
+	if guardedGate && !a.Gate {
+		return refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
+	}
+	a.Public = !a.Gate && !a.GraphQL && !a.MFA && match(u.Public, raw, false)
+	a.Cookies, a.Rest = a.Jar.Split(r.Header["Cookie"])
+	if t, err := secret.ParseToken(a.Cookies.Device); err == nil {
+		d := t.Digest(secret.KindDevice, string(a.Tenant.ID))
+		a.Client.Device = portal.DeviceToken(d[:])
+	}
+	a.Wants = wants(r, a.GraphQL)
+	for _, x := range u.CrossSite {
+		if x.Method == r.Method && x.Path == raw {
+			a.Foreign = true
+			return nil
+		}
+	}
+	return sameSite(r, a)
+}
+
+// sizes bounds what the rest of the house has to look at.
+func sizes(r *http.Request) error {
+	total := 0
+	for name, values := range r.Header {
+		for _, v := range values {
+			total += len(name) + len(v) + 4
+		}
+	}
+	cookies := 0
+	for _, line := range r.Header["Cookie"] {
+		cookies += strings.Count(line, ";") + 1
+	}
+	if total > maxHeaders || cookies > maxCookies {
+		return refuse(portal.ProblemRequest, "Your browser sent more than this page can read. Delete the cookies of this site and try again.")
+	}
+	return nil
+}
+
+func unsafe(method string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
+}
+
+func websocket(r *http.Request) bool {
+	u := r.Header["Upgrade"]
+	return len(u) == 1 && strings.EqualFold(u[0], "websocket") && (r.Method == http.MethodGet || r.Method == http.MethodConnect)
+}
+
+// sameSite is the cross-site rule of contract 4: refused are unsafe requests that a browser says come from elsewhere,
+// a sibling tenant's page included, and requests with a session that say nothing of their origin. A WebSocket
+// handshake is held to the same although it is a GET, because no other rule of browsers stops it (CSRF-05).
+func sameSite(r *http.Request, a *Admitted) error {
+	socket := websocket(r)
+	if !unsafe(r.Method) && !socket {
+		return nil
+	}
+	no := refuse(portal.ProblemCrossSite, "This request came from another site. Go back to the portal and try again there.")
+	site, origin := r.Header["Sec-Fetch-Site"], r.Header["Origin"]
+	if len(site) > 1 || len(origin) > 1 {
+		return no
+	}
+	if len(site) == 1 && site[0] != "same-origin" && site[0] != "none" {
+		return no
+	}
+	if len(origin) == 1 && origin[0] != a.Origin {
+		return no
+	}
+	if len(site) == 0 && len(origin) == 0 && a.Cookies.Any() {
+		return no
+	}
+	if socket && len(origin) == 0 && a.Cookies.Any() {
+		return no
+	}
+	return nil
+}
+
+func wants(r *http.Request, graphql bool) Wants {
+	switch {
+	case websocket(r):
+		return WantsSocket
+	case graphql:
+		return WantsGraphQL
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return WantsData
+	case r.Header.Get("Sec-Fetch-Mode") == "navigate":
+		return WantsPage
+	case r.Header.Get("Sec-Fetch-Mode") != "":
+		return WantsData
+	case strings.Contains(r.Header.Get("Accept"), "text/html"):
+		return WantsPage
+	}
+	return WantsData
+}
+
+func client(r *http.Request, w Wire) portal.Client {
+	addr, err := netip.ParseAddr(w.Client)
+	if err != nil {
+		// An entry that cannot be read never skips a check: the peer's own address counts (IP-02).
+		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			addr = peer.Addr()
+		}
+	}
+	agent := r.Header.Get("User-Agent")
+	if len(agent) > maxAgent {
+		agent = agent[:maxAgent]
+	}
+	if !utf8.ValidString(agent) || strings.IndexByte(agent, 0) >= 0 {
+		agent = strings.ReplaceAll(strings.ToValidUTF8(agent, ""), "\x00", "")
+	}
+	return portal.Client{Addr: addr.Unmap().WithZone(""), Agent: agent, At: w.Now}
+}
+
+// canonicalHost reads a Host header in the one form that the table has: lower-cased ASCII letters, digits, dashes and
+// dots, without a port and without one final dot.
+func canonicalHost(s string) (string, bool) {
+	host := s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host = s[:i]
+		if port := s[i+1:]; port != "" {
+			n := 0
+			for _, c := range []byte(port) {
+				if c < '0' || c > '9' || n > 65535 {
+					return "", false
+				}
+				n = n*10 + int(c-'0')
+			}
+			if n > 65535 {
+				return "", false
+			}
+		}
+	}
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > 253 {
+		return "", false
+	}
+	lower := true
+	label := 0
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-':
+			label++
+		case c >= 'A' && c <= 'Z':
+			lower = false
+			label++
+		case c == '.':
+			if label == 0 {
+				return "", false
+			}
+			label = 0
+		default:
+			return "", false
+		}
+		if label > 63 {
+			return "", false
+		}
+	}
+	if label == 0 {
+		return "", false
+	}
+	if !lower {
+		host = strings.ToLower(host)
+	}
+	return host, true
+}
+
+// CanonicalHost is the form of a host name that `tenant host add` stores; ok is false for anything a browser would not
+// send.
+func CanonicalHost(s string) (string, bool) {
+	if strings.ContainsAny(s, ":/@") {
+		return "", false
+	}
+	return canonicalHost(s)
+}

@@ -1,0 +1,194 @@
+package admission
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// maxPath bounds a path, as sent.
+const maxPath = 8 << 10
+
+// Pattern is a path in the configuration: exact, or everything below it.
+type Pattern struct {
+	path  string // without the final "*"
+	below bool
+}
+
+// ParsePattern reads `/exact` or `/below/*`.
+func ParsePattern(s string) (Pattern, error) {
+	path, below := strings.CutSuffix(s, "/*")
+	if below {
+		path += "/"
+	}
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		return Pattern{}, fmt.Errorf("%q does not begin with a slash", s)
+	case strings.Contains(path, "*"):
+		return Pattern{}, fmt.Errorf("%q has a star that is not its last segment; write the exact path, or a prefix ending in /*", s)
+	case strings.ContainsAny(path, "?#%\\ ;"):
+		return Pattern{}, fmt.Errorf("%q has a character that a pattern cannot have; write the path as it is, without encoding and without a query", s)
+	case strings.Contains(path, "//"), strings.Contains(path+"/", "/../"), strings.Contains(path+"/", "/./"):
+		return Pattern{}, fmt.Errorf("%q has an empty or a dot segment", s)
+	}
+	return Pattern{path, below}, nil
+}
+
+// match compares a path with patterns. deep makes each pattern cover everything below it as well.
+func match(patterns []Pattern, path string, deep bool) bool {
+	for _, p := range patterns {
+		switch {
+		case p.below && (strings.HasPrefix(path, p.path) || path == strings.TrimSuffix(p.path, "/")):
+			return true
+		case path == p.path:
+			return true
+		case deep && strings.HasPrefix(path, strings.TrimSuffix(p.path, "/")+"/"):
+			return true
+		}
+	}
+	return false
+}
+
+// Guarding makes patterns compare in the wide form that guards use.
+func Guarding(patterns []Pattern) []Pattern {
+	out := make([]Pattern, len(patterns))
+	for i, p := range patterns {
+		out[i] = Pattern{strings.ToLower(p.path), p.below}
+	}
+	return out
+}
+
+// rawPath is the path exactly as it was sent, and as it will be sent on; a path that means two things is refused
+// (PATH-02, appendix C).
+func rawPath(r *http.Request) (string, error) {
+	bad := refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
+	target := r.RequestURI
+	if i := strings.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	if target == "" || target[0] != '/' {
+		// The absolute form of a target (and OPTIONS *): only its path may differ from what Host said.
+		u, err := url.Parse(r.RequestURI)
+		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) || !strings.HasPrefix(r.URL.EscapedPath(), "/") {
+			return "", bad
+		}
+		target = r.URL.EscapedPath()
+	}
+	if len(target) > maxPath {
+		return "", bad
+	}
+	// What reverse_proxy sends is the re-encoding of the parsed path; it must be what we judge, byte for byte.
+	if r.URL.EscapedPath() != target {
+		return "", bad
+	}
+	// A segment that is a dot or two in any encoding; a byte that ends a string or a line in some program.
+	segment := make([]byte, 0, 64)
+	plain := true
+	end := func() bool {
+		dots := len(segment) > 0 && len(segment) <= 2 && strings.Trim(string(segment), ".") == ""
+		segment = segment[:0]
+		return !dots
+	}
+	var whole []byte
+	for i := 0; i < len(target); i++ {
+		c := target[i]
+		if c == '%' {
+			if i+2 >= len(target) {
+				return "", bad
+			}
+			hi, lo := unhex(target[i+1]), unhex(target[i+2])
+			if hi > 15 || lo > 15 {
+				return "", bad
+			}
+			c = hi<<4 | lo
+			i += 2
+			plain = false
+		}
+		switch {
+		case c < 0x20, c == 0x7f, c == '\\':
+			return "", bad
+		case c == '/':
+			if !end() {
+				return "", bad
+			}
+		case c == ';':
+			// "..;" is a dot segment to servers that cut parameters off first.
+			if !end() {
+				return "", bad
+			}
+			segment = append(segment, 'x')
+		default:
+			if len(segment) < 8 {
+				segment = append(segment, c)
+			}
+		}
+		whole = append(whole, c)
+	}
+	if !end() || !utf8.Valid(whole) {
+		return "", bad
+	}
+	if !plain && strings.Contains(string(whole), "%") {
+		// Encoded twice: the next program to decode may find a slash, a dot or a backslash there.
+		low := strings.ToLower(string(whole))
+		for _, twice := range []string{"%2e", "%2f", "%5c", "%00", "%25", "%0a", "%0d"} {
+			if strings.Contains(low, twice) {
+				return "", bad
+			}
+		}
+	}
+	return target, nil
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 0xff
+}
+
+// guardForm is the widest reading of a path, for the rules that guard: decoded once, case folded, slashes collapsed,
+// matrix parameters cut off, a query or fragment that was encoded cut off.
+func guardForm(raw string) string {
+	simple := true
+	for i := 0; i < len(raw); i++ {
+		if c := raw[i]; c == '%' || c == ';' || c >= 'A' && c <= 'Z' || c >= 0x80 || c == '/' && i > 0 && raw[i-1] == '/' {
+			simple = false
+			break
+		}
+	}
+	if simple {
+		return raw
+	}
+	path, err := url.PathUnescape(raw)
+	if err != nil {
+		path = raw
+	}
+	path = strings.ToLower(path)
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	var b strings.Builder
+	for seg := range strings.SplitSeq(path, "/") {
+		seg, _, _ = strings.Cut(seg, ";")
+		if seg == "" && b.Len() > 0 {
+			continue
+		}
+		b.WriteByte('/')
+		b.WriteString(seg)
+	}
+	out := b.String()
+	out = strings.TrimPrefix(out, "/")
+	if !strings.HasPrefix(out, "/") {
+		out = "/" + out
+	}
+	return out
+}

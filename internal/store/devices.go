@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+)
+
+// Device finds the browser behind a device cookie among those that a person is known on.
+func (x *Tx) Device(ctx context.Context, digest []byte, users []portal.UserID) (id portal.DeviceID, first time.Time, err error) {
+	err = x.tx.QueryRow(ctx, `select id::text, first_seen from portalgate.devices where tenant_id = $1 and digest = $2 and user_id = any ($3::uuid[]) order by first_seen limit 1`,
+		x.tenant, digest, users).Scan(&id, &first)
+	return id, first, said(err)
+}
+
+// SawDevice remembers the browser of a good sign-in; isNew when this person was never seen on it.
+func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, label, agent string) (id portal.DeviceID, isNew bool, err error) {
+	err = x.tx.QueryRow(ctx, `insert into portalgate.devices as d (tenant_id, user_id, digest, label, agent, first_seen, last_seen)
+		values ($1, $2, $3, $4, $5, $6, $6)
+		on conflict (tenant_id, user_id, digest) do update set last_seen = excluded.last_seen, label = excluded.label, agent = excluded.agent
+		returning id::text, xmax = 0`, x.tenant, user, digest, label, agent, x.now).Scan(&id, &isNew)
+	if err != nil {
+		return "", false, fmt.Errorf("remembering a device: %w", err)
+	}
+	return id, isNew, nil
+}
+
+// PutAttempt stores a sign-in under way and forgets those that have expired.
+func (x *Tx) PutAttempt(ctx context.Context, a portal.Attempt, d secret.Digest) error {
+	if _, err := x.tx.Exec(ctx, `delete from portalgate.attempts where tenant_id = $1 and expires_at < $2`, x.tenant, x.now); err != nil {
+		return fmt.Errorf("forgetting old attempts: %w", err)
+	}
+	_, err := x.tx.Exec(ctx, `insert into portalgate.attempts (id, tenant_id, digest, users, verified, expired, shown, remember, return_to, created_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		a.ID, x.tenant, d[:], a.Users, a.Verified, a.Expired, a.Shown, a.Remember, a.ReturnTo, a.CreatedAt, a.ExpiresAt)
+	if err != nil {
+		return fmt.Errorf("storing an attempt: %w", err)
+	}
+	return nil
+}
+
+const attemptColumns = `id::text, tenant_id::text, users::text[], verified, expired, shown, remember, return_to, created_at, expires_at`
+
+func attemptFields(a *portal.Attempt) []any {
+	return []any{&a.ID, &a.Tenant, &a.Users, &a.Verified, &a.Expired, &a.Shown, &a.Remember, &a.ReturnTo, &a.CreatedAt, &a.ExpiresAt}
+}
+
+// Attempt reads a sign-in under way.
+func (x *Tx) Attempt(ctx context.Context, d secret.Digest) (a portal.Attempt, err error) {
+	err = x.tx.QueryRow(ctx, `select `+attemptColumns+` from portalgate.attempts where digest = $1 and expires_at > $2`, d[:], x.now).Scan(attemptFields(&a)...)
+	return a, said(err)
+}
+
+// SpendAttempt takes a sign-in under way away, once.
+func (x *Tx) SpendAttempt(ctx context.Context, d secret.Digest) (a portal.Attempt, err error) {
+	err = x.tx.QueryRow(ctx, `delete from portalgate.attempts where digest = $1 and expires_at > $2 returning `+attemptColumns, d[:], x.now).Scan(attemptFields(&a)...)
+	return a, said(err)
+}

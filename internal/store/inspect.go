@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Versions are the versions of the schema that a program can work with.
+type Versions struct{ Oldest, Latest int64 }
+
+// gatewayRole is the one group the gateway's login may be in.
+const gatewayRole = "portalgate_gateway"
+
+// Unfit is a complaint about the database: what is wrong, and what to do.
+type Unfit struct{ Problem, Fix string }
+
+// Error joins the two.
+func (u *Unfit) Error() string { return "database: " + u.Problem + "; " + u.Fix }
+
+// Inspect judges whether the gateway may serve with this database: its role, row-level security, its version. Every
+// complaint is in the error, each with its mend; nil means fit (CFG-02, TEN-05).
+func (s *Store) Inspect(ctx context.Context, v Versions) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*s.wait)
+	defer cancel()
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	q := conn.Conn()
+	var all []error
+	unfit := func(fix, problem string, args ...any) {
+		all = append(all, &Unfit{fmt.Sprintf(problem, args...), fix})
+	}
+
+	var role string
+	var super, bypass, createRole, createDB bool
+	var owned int
+	var groups []string
+	err = q.QueryRow(ctx, `select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb,
+			(select count(*) from pg_class c where c.relowner = r.oid),
+			coalesce((select array_agg(m.rolname order by m.rolname) from pg_auth_members am join pg_roles m on m.oid = am.roleid where am.member = r.oid), '{}')
+		from pg_roles r where rolname = current_user`).Scan(&role, &super, &bypass, &createRole, &createDB, &owned, &groups)
+	if err != nil {
+		return said(fmt.Errorf("looking at the role: %w", err))
+	}
+	const own = "connect as a role made with `create role app login password '…' in role portalgate_gateway`"
+	switch {
+	case super:
+		unfit(own, "role %s is a superuser and would see every tenant", role)
+	case bypass:
+		unfit(own, "role %s bypasses row-level security and would see every tenant", role)
+	}
+	if createRole || createDB {
+		unfit(own, "role %s may create roles or databases, which the gateway never needs", role)
+	}
+	if owned > 0 {
+		unfit(own, "role %s owns %d tables or indexes, and an owner can lift row-level security", role, owned)
+	}
+	member := false
+	for _, g := range groups {
+		if g == gatewayRole {
+			member = true
+		} else {
+			unfit("take it out of that role: `revoke "+g+" from "+role+"`", "role %s is a member of %s and could become it", role, g)
+		}
+	}
+
+	var schema bool
+	if err := q.QueryRow(ctx, `select to_regnamespace('portalgate') is not null and to_regclass('portalgate.schema_version') is not null`).Scan(&schema); err != nil {
+		return said(fmt.Errorf("looking for the schema: %w", err))
+	}
+	if !schema {
+		unfit("run `portalgate migrate up --database \"$OWNER_URL\"`", "it has no schema portalgate")
+		return errors.Join(all...)
+	}
+	if !member {
+		if !super {
+			unfit("`grant portalgate_gateway to "+role+"`", "role %s is not a member of portalgate_gateway", role)
+		}
+		return errors.Join(all...)
+	}
+	var version int64
+	if err := q.QueryRow(ctx, `select coalesce(max(version_id), 0) from portalgate.schema_version where is_applied`).Scan(&version); err != nil {
+		return said(fmt.Errorf("reading the version: %w", err))
+	}
+	switch {
+	case version < v.Oldest:
+		unfit("run `portalgate migrate up --database \"$OWNER_URL\"`", "its schema is at version %d and this program needs %d", version, v.Oldest)
+	case version > v.Latest:
+		unfit("run the program of that release, or a newer one", "its schema is at version %d and this program knows only up to %d", version, v.Latest)
+	}
+
+	rows, err := q.Query(ctx, `select n.nspname || '.' || c.relname from pg_class c
+			join pg_namespace n on n.oid = c.relnamespace
+			join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+			where c.relkind in ('r', 'p') and n.nspname in ('portalgate', 'public') and not (c.relrowsecurity and c.relforcerowsecurity)
+				and (n.nspname = 'portalgate' or c.relname in ('customers', 'customer_users', 'customer_activity_log'))
+		union all
+		select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+			where n.nspname = 'public' and c.relname = 'tenants' and not (c.relrowsecurity and c.relforcerowsecurity)
+		order by 1`)
+	if err != nil {
+		return said(fmt.Errorf("looking at row-level security: %w", err))
+	}
+	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return said(fmt.Errorf("looking at row-level security: %w", err))
+	}
+	if len(open) > 0 {
+		unfit("run `portalgate migrate up --database \"$OWNER_URL\"`, and find out who lifted it", "row-level security is not forced on %s", strings.Join(open, ", "))
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// Try is one paid try, or the news that the purse rests.
+type Try struct {
+	Lockout portal.Lockout
+	Resting bool // nothing was paid and nothing may be checked
+}
+
+// account is what a purse is counted by: a digest of the canonical address, so that an address without an account has
+// a purse like any other and the table is no list of addresses.
+func account(t portal.TenantID, e portal.Email) []byte {
+	d := sha256.Sum256([]byte("portalgate account\x00" + string(t) + "\x00" + string(e)))
+	return d[:]
+}
+
+// SpendTry pays for one guess before it is checked: one statement, so that two hundred parallel guesses cost two
+// hundred tries (RL-04). While the purse rests nothing is paid. device is empty for strangers; a device that the
+// account knows has a purse of its own, so that a stranger cannot lock the owner out (RL-05).
+func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceID) (Try, error) {
+	var (
+		t    Try
+		rest *time.Time
+	)
+	err := x.tx.QueryRow(ctx, `insert into portalgate.lockouts as l (tenant_id, account, purse, failures, last_failure)
+		values ($1, $2, $3, 1, $4)
+		on conflict (tenant_id, account, purse) do update set
+			failures = case when l.last_failure < $4 - $5::interval and l.failures < $6 then 1 else l.failures + 1 end,
+			rests_until = case
+				when l.last_failure < $4 - $5::interval and l.failures < $6 then null
+				when l.failures + 1 >= $6 then $4 + $8::interval
+				when l.failures + 1 > $9 then $4 + least($7::interval * (2 ^ least(l.failures - $9, 16)), $8::interval)
+				end,
+			last_failure = $4
+		where l.rests_until is null or l.rests_until <= $4
+		returning failures, last_failure, rests_until`,
+		x.tenant, account(x.tenant, e), string(device), x.now, portal.FailuresKept, portal.CloseFailures,
+		portal.FirstRest, portal.LongestRest, portal.FreeFailures).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+	if err = said(err); err == ErrNone {
+		t.Resting = true
+		err = x.tx.QueryRow(ctx, `select failures, last_failure, rests_until from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`,
+			x.tenant, account(x.tenant, e), string(device)).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+	}
+	if err != nil {
+		return t, fmt.Errorf("paying a try: %w", err)
+	}
+	if rest != nil {
+		t.Lockout.RestsUntil = *rest
+	}
+	return t, nil
+}
+
+// ReturnTry hands the try back after the right password: that purse is empty again. A known device's success leaves
+// the strangers' purse as it is.
+func (x *Tx) ReturnTry(ctx context.Context, e portal.Email, device portal.DeviceID) error {
+	_, err := x.tx.Exec(ctx, `delete from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
+	if err != nil {
+		return fmt.Errorf("handing a try back: %w", err)
+	}
+	return nil
+}
+
+// RefundTry takes back exactly one paid try: the check itself failed, and nobody was told anything.
+func (x *Tx) RefundTry(ctx context.Context, e portal.Email, device portal.DeviceID) error {
+	_, err := x.tx.Exec(ctx, `update portalgate.lockouts set failures = greatest(failures - 1, 0), rests_until = null
+		where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
+	if err != nil {
+		return fmt.Errorf("refunding a try: %w", err)
+	}
+	return nil
+}
+
+// Mirror keeps the ERP's two columns about failures truthful, without ever reaching the number at which the ERP's old
+// trigger would switch the account off.
+func (x *Tx) Mirror(ctx context.Context, id portal.UserID, l portal.Lockout) error {
+	var until *time.Time
+	if !l.RestsUntil.IsZero() {
+		until = &l.RestsUntil
+	}
+	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($2, $4), account_locked_until = $3 where id = $1`,
+		id, l.Failures, until, portal.FreeFailures)
+	if err != nil {
+		return fmt.Errorf("mirroring failures: %w", err)
+	}
+	return nil
+}
+
+// Unlock empties every purse of an address.
+func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
+	tag, err := x.tx.Exec(ctx, `delete from portalgate.lockouts where tenant_id = $1 and account = $2`, x.tenant, account(x.tenant, e))
+	if err != nil {
+		return 0, fmt.Errorf("unlocking: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}

@@ -1,0 +1,246 @@
+// Package store owns PostgreSQL: every SQL statement of the gateway, the transactions they run in, and the meaning of
+// what the driver says.
+//
+// It refuses SQL outside a tenant: Within begins, sets app.current_tenant_id for that transaction, runs and commits,
+// and there is no other way to a query, but for the functions that contract section 10 allows across tenants. It
+// refuses a database that it could cross tenants in (Inspect), a connection that could be overheard, and the simple
+// protocol, in which a parameter is text pasted into a statement.
+//
+// When PostgreSQL is down or slow every method returns ErrUnavailable within the pool's waiting time; nothing is
+// retried here, because only the flow above knows whether a deed may be done twice.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// Options are how a store connects.
+type Options struct {
+	MaxConns  int            // default 10
+	Wait      time.Duration  // for a connection and for an answer; default 2 s (RL-08)
+	Plaintext []netip.Prefix // networks that may be reached without TLS
+	Name      string         // application_name
+}
+
+// Store is a pool of connections. It may be used by many goroutines.
+type Store struct {
+	pool *pgxpool.Pool
+	wait time.Duration
+}
+
+// Open reads the address and prepares the pool. It dials nothing.
+func Open(address string, o Options) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("reading the database's address: %w", scrubbed(err, address))
+	}
+	if o.Wait == 0 {
+		o.Wait = 2 * time.Second
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = 10
+	}
+	if m := cfg.ConnConfig.DefaultQueryExecMode; m == pgx.QueryExecModeSimpleProtocol {
+		return nil, errors.New("the database's address asks for the simple protocol, in which parameters become text of the statement; leave default_query_exec_mode out")
+	}
+	if err := encrypted(cfg.ConnConfig, o.Plaintext); err != nil {
+		return nil, err
+	}
+	cfg.MaxConns = int32(o.MaxConns)
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.ConnConfig.ConnectTimeout = o.Wait
+	p := cfg.ConnConfig.RuntimeParams
+	p["application_name"] = orElse(o.Name, "portalgate")
+	p["statement_timeout"] = "5000"
+	p["lock_timeout"] = "2000"
+	p["idle_in_transaction_session_timeout"] = "10000"
+	// The tenant of nobody: a foreign policy that casts the setting shows no rows rather than failing.
+	p["app.current_tenant_id"] = string(portal.NilTenant)
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the database's pool: %w", err)
+	}
+	return &Store{pool: pool, wait: o.Wait}, nil
+}
+
+func orElse(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+// scrubbed keeps a password in an address out of an error message.
+func scrubbed(err error, address string) error {
+	text := err.Error()
+	if strings.Contains(text, address) {
+		text = strings.ReplaceAll(text, address, "[address]")
+	}
+	if i := strings.Index(text, "`: "); i >= 0 && strings.Contains(text[:i], "cannot parse") {
+		text = "cannot parse it: " + text[i+3:]
+	}
+	return errors.New(text)
+}
+
+// encrypted refuses a connection that leaves the machine without TLS (CFG-02).
+func encrypted(c *pgx.ConnConfig, plaintext []netip.Prefix) error {
+	hosts := []struct {
+		host string
+		tls  bool
+	}{{c.Host, c.TLSConfig != nil}}
+	for _, f := range c.Fallbacks {
+		hosts = append(hosts, struct {
+			host string
+			tls  bool
+		}{f.Host, f.TLSConfig != nil})
+	}
+	for _, h := range hosts {
+		if h.tls || LocalHost(h.host, plaintext) {
+			continue
+		}
+		return fmt.Errorf("the connection to the database at %s could be without TLS; add sslmode=verify-full to its address, or name the network with `plaintext_network`", h.host)
+	}
+	return nil
+}
+
+// LocalHost says whether a host is this machine, or lies in one of the networks that the operator excepted by name.
+func LocalHost(host string, except []netip.Prefix) bool {
+	if host == "" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if err != nil {
+		ips, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
+		if err != nil || len(ips) == 0 || len(except) == 0 {
+			return false
+		}
+		for _, ip := range ips {
+			if !within(ip.Unmap(), except) {
+				return false
+			}
+		}
+		return true
+	}
+	return addr.Unmap().IsLoopback() || within(addr.Unmap(), except)
+}
+
+func within(addr netip.Addr, nets []netip.Prefix) bool {
+	for _, n := range nets {
+		if n.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ready asks the database for a sign of life.
+func (s *Store) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	return said(s.pool.Ping(ctx))
+}
+
+// Clock is the database's time.
+func (s *Store) Clock(ctx context.Context) (at time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, `select clock_timestamp()`).Scan(&at)
+	return at, said(err)
+}
+
+// Connections is how many connections are open, for metrics and for tests of reloads.
+func (s *Store) Connections() int { return int(s.pool.Stat().TotalConns()) }
+
+// Trips counts the times a connection was taken: each is at least one question to the server. The bench holds it at
+// zero for warm requests (P6).
+func (s *Store) Trips() int64 { return s.pool.Stat().AcquireCount() }
+
+const setTenant = `select set_config('app.current_tenant_id', $1, true), set_config('portalgate.now', $2, true)`
+
+// Tx is a transaction of one tenant.
+type Tx struct {
+	tx     pgx.Tx
+	tenant portal.TenantID
+	now    time.Time
+}
+
+// Now is the gateway's time in this transaction.
+func (x *Tx) Now() time.Time { return x.now }
+
+// Within runs fn in a transaction in which only one tenant's rows exist. It commits when fn returns nil.
+func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn func(*Tx) error) (err error) {
+	if _, ok := portal.IDBytes(t); !ok {
+		return fmt.Errorf("beginning a transaction: tenant %q: %w", t, portal.ErrID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*s.wait)
+	defer cancel()
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return said(fmt.Errorf("beginning a transaction: %w", err))
+	}
+	done := false
+	defer func() {
+		if !done { // an error or a panic: nothing of it stays
+			_ = tx.Rollback(context.WithoutCancel(ctx)) // a connection that cannot roll back is closed by the pool
+		}
+	}()
+	if _, err := tx.Exec(ctx, setTenant, string(t), now.UTC().Format(time.RFC3339Nano)); err != nil {
+		return said(fmt.Errorf("setting the tenant: %w", err))
+	}
+	if err := fn(&Tx{tx, t, now}); err != nil {
+		return said(err)
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return said(fmt.Errorf("committing: %w", err))
+	}
+	done = true
+	return nil
+}
+
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	wait, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	conn, err := s.pool.Acquire(wait)
+	if err != nil {
+		return nil, fmt.Errorf("%w: getting a connection: %w", ErrUnavailable, err)
+	}
+	return conn, nil
+}
+
+// single reads one thing of one tenant: the setting and the query travel as one batch, which is an implicit
+// transaction, at a third of the price of four trips.
+func (s *Store) single(ctx context.Context, t portal.TenantID, now time.Time, scan func(pgx.Rows) error, sql string, args ...any) error {
+	if _, ok := portal.IDBytes(t); !ok {
+		return fmt.Errorf("reading: tenant %q: %w", t, portal.ErrID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	b := &pgx.Batch{}
+	b.Queue(setTenant, string(t), now.UTC().Format(time.RFC3339Nano))
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scan(rows) })
+	return said(conn.SendBatch(ctx, b).Close())
+}

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// HostEntry is a row of the directory: a host of a tenant, or a tenant without one (Host empty).
+type HostEntry struct {
+	Host         string
+	Tenant       portal.TenantID
+	Slug         string
+	Mode         portal.Mode
+	BrandVersion int64
+}
+
+// Directory reads the hosts of all tenants.
+func (s *Store) Directory(ctx context.Context) ([]HostEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, `select coalesce(host, ''), tenant_id::text, slug, mode, brand_version from portalgate.directory() order by slug, host`)
+	if err != nil {
+		return nil, said(fmt.Errorf("reading the directory: %w", err))
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e HostEntry, err error) {
+		err = row.Scan(&e.Host, &e.Tenant, &e.Slug, &e.Mode, &e.BrandVersion)
+		return e, err
+	})
+	return out, said(err)
+}
+
+// Tenant reads a tenant's name, state and brand.
+func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (t portal.Tenant, err error) {
+	t.ID = id
+	err = s.single(ctx, id, now, func(rows pgx.Rows) error {
+		var brand []byte
+		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
+			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version)
+		})
+		if err != nil {
+			return err
+		}
+		version := t.Brand.Version
+		if len(brand) > 0 {
+			if err := json.Unmarshal(brand, &t.Brand); err != nil {
+				return fmt.Errorf("reading the brand of %s: %w", t.Slug, err)
+			}
+		}
+		t.Brand.Version = version
+		return nil
+	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0)
+		from public.tenants t
+		left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
+		left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
+		where t.id = $1`, id)
+	return t, said(err)
+}
+
+// Change is one row of portalgate.revocations.
+type Change struct {
+	ID      int64
+	Tenant  portal.TenantID
+	Kind    string
+	Subject string
+	At      time.Time
+}
+
+// Changes are the changes committed since a watermark, and the watermark for the next reading.
+func (s *Store) Changes(ctx context.Context, since uint64) (out []Change, watermark uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, `select id, tenant_id::text, kind, subject::text, at, watermark::text::int8 from portalgate.changes($1::text::xid8)`, fmt.Sprint(since))
+	if err != nil {
+		return nil, 0, said(fmt.Errorf("reading changes: %w", err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			id                    *int64
+			tenant, kind, subject *string
+			at                    *time.Time
+			mark                  int64
+		)
+		if err := rows.Scan(&id, &tenant, &kind, &subject, &at, &mark); err != nil {
+			return nil, 0, said(fmt.Errorf("reading changes: %w", err))
+		}
+		watermark = uint64(mark)
+		if id != nil {
+			out = append(out, Change{*id, portal.TenantID(*tenant), *kind, *subject, *at})
+		}
+	}
+	return out, watermark, said(rows.Err())
+}
+
+// Listen holds one connection on the channel of changes and calls wake once when it stands and for each note. It
+// returns when the connection ends.
+func (s *Store) Listen(ctx context.Context, wake func()) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	raw := conn.Hijack() // it listens until it dies; the pool must not hand it to anybody
+	defer raw.Close(context.WithoutCancel(ctx))
+	if _, err := raw.Exec(ctx, `listen portalgate`); err != nil {
+		return said(fmt.Errorf("listening: %w", err))
+	}
+	for {
+		wake()
+		if _, err := raw.WaitForNotification(ctx); err != nil {
+			return said(fmt.Errorf("listening: %w", err))
+		}
+	}
+}
+
+// KeyPrint identifies a key of the keyring without revealing it.
+type KeyPrint struct {
+	ID, Purpose string
+	Fingerprint []byte
+}
+
+// KeysError means that the keyring is not the one that this database was written with.
+type KeysError struct{ Key, Problem string }
+
+// Error names the key.
+func (e *KeysError) Error() string { return "key " + e.Key + " " + e.Problem }
+
+// CheckKeys compares a keyring with the keys that the database was written with.
+func (s *Store) CheckKeys(ctx context.Context, have []KeyPrint) error {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, `select id, purpose, fingerprint from portalgate.keys order by first_seen, id`)
+	if err != nil {
+		return said(fmt.Errorf("reading the known keys: %w", err))
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowToStructByPos[KeyPrint])
+	if err != nil {
+		return said(fmt.Errorf("reading the known keys: %w", err))
+	}
+	mine := map[string][]byte{}
+	for _, k := range have {
+		mine[k.ID] = k.Fingerprint
+	}
+	var all []error
+	for _, k := range known {
+		print, ok := mine[k.ID]
+		switch {
+		case !ok:
+			all = append(all, &KeysError{k.ID, "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"})
+		case string(print) != string(k.Fingerprint):
+			all = append(all, &KeysError{k.ID, "in the keyring is another key than the one of that name that this database was written with"})
+		}
+	}
+	return errors.Join(all...)
+}
+
+// RegisterKeys checks the keyring and notes keys that are new to the database.
+func (s *Store) RegisterKeys(ctx context.Context, have []KeyPrint, now time.Time) error {
+	if err := s.CheckKeys(ctx, have); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	for _, k := range have {
+		if _, err := s.pool.Exec(ctx, `insert into portalgate.keys (id, purpose, fingerprint, first_seen) values ($1, $2, $3, $4) on conflict (id) do nothing`,
+			k.ID, k.Purpose, k.Fingerprint, now); err != nil {
+			return said(fmt.Errorf("noting key %s: %w", k.ID, err))
+		}
+	}
+	return nil
+}

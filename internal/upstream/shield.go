@@ -1,0 +1,114 @@
+package upstream
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/portalgate/portalgate/internal/session"
+)
+
+// Shield is the answer on its way back: the upstream can neither set nor delete our cookies, say our headers to the
+// browser, nor allow other origins; a renewal's cookies are added to its first final header.
+type Shield struct {
+	http.ResponseWriter
+	prefix  Prefix
+	cookies []string  // our Set-Cookie lines, or none
+	header  func(int) // told the status before the header leaves; may be nil
+	sent    bool
+}
+
+// NewShield wraps a response writer.
+func (p Prefix) NewShield(w http.ResponseWriter, cookies []string, header func(status int)) *Shield {
+	return &Shield{ResponseWriter: w, prefix: p, cookies: cookies, header: header}
+}
+
+// WriteHeader judges the header once, when it is final. 1xx answers carry nothing of ours.
+func (s *Shield) WriteHeader(status int) {
+	if s.sent {
+		s.ResponseWriter.WriteHeader(status)
+		return
+	}
+	h := s.ResponseWriter.Header()
+	s.clean(h)
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		s.sent = true
+		// A 304 updates a stored answer's headers: a cookie there would be somebody's session in a cache.
+		if len(s.cookies) > 0 && status != http.StatusNotModified && status != http.StatusSwitchingProtocols {
+			h["Set-Cookie"] = append(h["Set-Cookie"], s.cookies...)
+			h["Cache-Control"] = []string{"no-store"}
+		}
+		if s.header != nil {
+			s.header(status)
+		}
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *Shield) clean(h http.Header) {
+	for name, values := range h {
+		if name == "Set-Cookie" {
+			kept := values[:0]
+			for _, v := range values {
+				if !session.Ours(v) {
+					kept = append(kept, v)
+				}
+			}
+			if len(kept) == 0 {
+				delete(h, name)
+			} else {
+				h[name] = kept
+			}
+			continue
+		}
+		if strings.HasPrefix(name, "Access-Control-") || s.prefix.Ours(name) {
+			delete(h, name)
+			continue
+		}
+		// The upstream may not clear cookies for the whole origin, ours among them.
+		if name == "Clear-Site-Data" {
+			delete(h, name)
+		}
+	}
+}
+
+// Write sends the header first, as net/http would.
+func (s *Shield) Write(b []byte) (int, error) {
+	if !s.sent {
+		s.WriteHeader(http.StatusOK)
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// ReadFrom keeps the server's quick way from socket to socket.
+func (s *Shield) ReadFrom(r io.Reader) (int64, error) {
+	if !s.sent {
+		s.WriteHeader(http.StatusOK)
+	}
+	return io.Copy(s.ResponseWriter, r)
+}
+
+// Flush sends what there is.
+func (s *Shield) Flush() {
+	if !s.sent {
+		s.WriteHeader(http.StatusOK)
+	}
+	_ = http.NewResponseController(s.ResponseWriter).Flush() // a writer that cannot flush sends at its end
+}
+
+// Hijack hands the connection over, for WebSockets.
+func (s *Shield) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(s.ResponseWriter).Hijack()
+}
+
+// Unwrap is how http.ResponseController finds the rest.
+func (s *Shield) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+var (
+	_ http.ResponseWriter = (*Shield)(nil)
+	_ http.Flusher        = (*Shield)(nil)
+	_ http.Hijacker       = (*Shield)(nil)
+	_ io.ReaderFrom       = (*Shield)(nil)
+)

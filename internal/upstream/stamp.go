@@ -1,0 +1,182 @@
+package upstream
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+)
+
+// How long what is made for a session is used again (contract 6).
+const (
+	assertionReuse = 30 * time.Second
+	bearerReuse    = time.Minute
+	bearerLife     = 5 * time.Minute
+)
+
+// Stamper tells the upstream who is asking.
+type Stamper struct {
+	keys     *secret.Keyring
+	audience string
+	bearer   *secret.Bearer
+	names    [11]string
+}
+
+// The identity headers, in the order of contract 6; the assertion is the last.
+var suffixes = [11]string{"Tenant-Id", "Tenant-Slug", "User-Id", "User-Email", "User-Name", "User-Roles", "Customer-Id", "Session-Id", "Auth-Methods", "Auth-Time", "Assertion"}
+
+// NewStamper makes a Stamper; bearer may be nil.
+func NewStamper(keys *secret.Keyring, p Prefix, audience string, bearer *secret.Bearer) *Stamper {
+	s := &Stamper{keys: keys, audience: audience, bearer: bearer}
+	for i, suffix := range suffixes {
+		s.names[i] = textproto.CanonicalMIMEHeaderKey(p.header + suffix)
+	}
+	return s
+}
+
+// Stamped is what is told about one session at one origin, made once and used for every request.
+type Stamped struct {
+	origin string
+	id     portal.Identity
+	values [10]string
+
+	mu   sync.Mutex
+	made atomic.Pointer[signed]
+}
+
+type signed struct {
+	assertion, bearer string
+	assertedAt        time.Time
+	bearerAt          time.Time
+}
+
+// Prepare makes the header values of an identity.
+func (s *Stamper) Prepare(id portal.Identity, origin string) (*Stamped, error) {
+	if id.Tenant == "" || id.User == "" || id.Session == "" || id.Slug == "" || origin == "" {
+		return nil, fmt.Errorf("stamping: the identity of session %q is not complete", id.Session)
+	}
+	roles := make([]string, len(id.Roles))
+	for i, r := range id.Roles {
+		roles[i] = string(r)
+	}
+	st := &Stamped{origin: origin, id: id, values: [10]string{
+		string(id.Tenant), encode(id.Slug), string(id.User), encode(id.Email), encode(id.Name), encode(strings.Join(roles, "\x00")),
+		string(id.Customer), string(id.Session), portal.JoinAMR(methods(id.AMR)), strconv.FormatInt(id.AuthTime.Unix(), 10),
+	}}
+	st.values[5] = strings.ReplaceAll(st.values[5], "%00", ",")
+	return st, nil
+}
+
+// methods adds "mfa" when two kinds of proof were shown.
+func methods(a []portal.AMR) []portal.AMR {
+	kinds := map[portal.AMR]bool{}
+	for _, m := range a {
+		if m != portal.AMRMulti {
+			kinds[m] = true
+		}
+	}
+	if len(kinds) >= 2 {
+		return append(append([]portal.AMR{}, a...), portal.AMRMulti)
+	}
+	return a
+}
+
+// encode percent-encodes every byte outside %x21-7E, and space, percent and comma, so that no value can split or
+// double a field (HDR-09).
+func encode(s string) string {
+	const hex = "0123456789ABCDEF"
+	clean := true
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x21 || c > 0x7e || c == '%' || c == ',' {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x21 || c > 0x7e || c == '%' || c == ',' {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// At says for which origin the values were made; a tenant may have several.
+func (st *Stamped) At() string { return st.origin }
+
+// Stamp puts the identity on a request, each header once. On an error nothing may be forwarded (HDR-10).
+func (s *Stamper) Stamp(r *http.Request, st *Stamped, now time.Time) error {
+	m := st.made.Load()
+	if m == nil || now.Sub(m.assertedAt) >= assertionReuse || now.Before(m.assertedAt) || s.bearer != nil && now.Sub(m.bearerAt) >= bearerReuse {
+		var err error
+		if m, err = s.sign(st, now); err != nil {
+			return err
+		}
+	}
+	// One allocation for all values: later handlers may write into the slices, so no two requests share them.
+	v := new([12]string)
+	copy(v[:10], st.values[:])
+	v[10] = m.assertion
+	for i, name := range s.names {
+		if v[i] != "" {
+			r.Header[name] = v[i : i+1 : i+1]
+		}
+	}
+	if s.bearer != nil {
+		v[11] = m.bearer
+		r.Header["Authorization"] = v[11:12:12]
+	}
+	return nil
+}
+
+func (s *Stamper) sign(st *Stamped, now time.Time) (*signed, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	old := st.made.Load()
+	if old == nil {
+		old = &signed{}
+	}
+	m := *old
+	id := st.id
+	roles := make([]string, len(id.Roles))
+	for i, r := range id.Roles {
+		roles[i] = string(r)
+	}
+	if d := now.Sub(m.assertedAt); m.assertion == "" || d >= assertionReuse || d < 0 {
+		a := secret.Assertion{
+			Issuer: st.origin, Audience: s.audience, User: string(id.User), Tenant: string(id.Tenant), TenantSlug: id.Slug, Session: string(id.Session),
+			Email: id.Email, Name: id.Name, Roles: roles, Customer: string(id.Customer), AuthTime: id.AuthTime.Unix(),
+		}
+		for _, x := range methods(id.AMR) {
+			a.AMR = append(a.AMR, string(x))
+		}
+		text, err := s.keys.SignAssertion(a, now)
+		if err != nil {
+			return nil, err
+		}
+		m.assertion, m.assertedAt = text, now
+	}
+	if d := now.Sub(m.bearerAt); s.bearer != nil && (m.bearer == "" || d >= bearerReuse || d < 0) {
+		text, err := s.bearer.Sign(secret.BearerClaims{User: string(id.User), Customer: string(id.Customer), Tenant: string(id.Tenant), Email: id.Email, Roles: roles}, now, bearerLife)
+		if err != nil {
+			return nil, err
+		}
+		m.bearer, m.bearerAt = text, now
+	}
+	st.made.Store(&m)
+	return &m, nil
+}

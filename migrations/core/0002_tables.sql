@@ -1,0 +1,172 @@
+-- +goose Up
+-- Everything of ours. Each table that belongs to a tenant has forced row-level security, closed when no tenant is set.
+
+create table portalgate.hosts (
+	host text primary key check (host = lower(host) and host !~ '[^a-z0-9.-]' and length(host) between 1 and 253),
+	tenant_id uuid not null references public.tenants (id)
+);
+create index hosts_tenant on portalgate.hosts (tenant_id);
+
+create table portalgate.settings (
+	tenant_id uuid not null references public.tenants (id),
+	key text not null,
+	value jsonb not null,
+	version bigint not null default 1,
+	changed_at timestamptz not null,
+	primary key (tenant_id, key)
+);
+
+create table portalgate.credentials (
+	user_id uuid primary key references public.customer_users (id) on delete cascade,
+	tenant_id uuid not null references public.tenants (id),
+	phc text not null,
+	key_id text not null default '',
+	legacy_digest bytea not null,
+	version bigint not null default 1,
+	must_change boolean not null default false,
+	changed_at timestamptz not null
+);
+create index credentials_tenant on portalgate.credentials (tenant_id);
+
+create table portalgate.lockouts (
+	tenant_id uuid not null references public.tenants (id),
+	account bytea not null,
+	purse text not null default '',
+	failures integer not null,
+	last_failure timestamptz not null,
+	rests_until timestamptz,
+	primary key (tenant_id, account, purse)
+);
+
+create table portalgate.devices (
+	id uuid primary key default gen_random_uuid(),
+	tenant_id uuid not null references public.tenants (id),
+	user_id uuid not null references public.customer_users (id) on delete cascade,
+	digest bytea not null,
+	label text not null,
+	agent text not null,
+	first_seen timestamptz not null,
+	last_seen timestamptz not null,
+	unique (tenant_id, user_id, digest)
+);
+
+create table portalgate.sessions (
+	id uuid primary key,
+	tenant_id uuid not null references public.tenants (id),
+	user_id uuid not null references public.customer_users (id) on delete cascade,
+	choices uuid[] not null,
+	device_id uuid references portalgate.devices (id) on delete set null,
+	remember boolean not null,
+	amr text[] not null,
+	auth_time timestamptz not null,
+	mfa_at timestamptz,
+	created_at timestamptz not null,
+	last_active_at timestamptz not null,
+	idle_end timestamptz not null,
+	ends_at timestamptz not null,
+	ended_at timestamptz,
+	end_reason text,
+	agent text not null,
+	address inet,
+	connection_id uuid,
+	actor_id uuid,
+	check ((ended_at is null) = (end_reason is null)),
+	check (user_id = any (choices))
+);
+create index sessions_people on portalgate.sessions using gin (choices) where ended_at is null;
+create index sessions_user on portalgate.sessions (tenant_id, user_id, created_at);
+
+create table portalgate.refresh_tokens (
+	digest bytea primary key,
+	tenant_id uuid not null references public.tenants (id),
+	session_id uuid not null references portalgate.sessions (id) on delete cascade,
+	generation integer not null,
+	key_id text not null,
+	created_at timestamptz not null,
+	replaced_at timestamptz,
+	successor_presented_at timestamptz,
+	unique (session_id, generation)
+);
+-- a family has one living leaf, whatever happens in parallel
+create unique index refresh_tokens_leaf on portalgate.refresh_tokens (session_id) where replaced_at is null;
+
+create table portalgate.attempts (
+	id uuid primary key,
+	tenant_id uuid not null references public.tenants (id),
+	digest bytea not null unique,
+	users uuid[] not null,
+	verified boolean not null,
+	expired boolean not null,
+	shown text[] not null,
+	remember boolean not null,
+	return_to text not null,
+	created_at timestamptz not null,
+	expires_at timestamptz not null
+);
+create index attempts_expiry on portalgate.attempts (tenant_id, expires_at);
+
+create table portalgate.events (
+	id bigint generated always as identity primary key,
+	tenant_id uuid not null references public.tenants (id),
+	verb text not null,
+	at timestamptz not null,
+	user_id uuid,
+	session_id uuid,
+	address inet,
+	agent text not null default '',
+	result text not null,
+	suspicious boolean not null default false,
+	note text not null default '',
+	operator text not null default '',
+	facts jsonb not null default '{}'
+);
+create index events_time on portalgate.events (tenant_id, at desc);
+
+create table portalgate.revocations (
+	id bigint generated always as identity primary key,
+	xid xid8 not null default pg_current_xact_id(),
+	tenant_id uuid not null,
+	kind text not null check (kind in ('session', 'user', 'tenant', 'directory')),
+	subject uuid not null,
+	at timestamptz not null
+);
+create index revocations_xid on portalgate.revocations (xid);
+
+-- which keys this database was written with; no secret, and no tenant's
+create table portalgate.keys (
+	id text primary key,
+	purpose text not null,
+	fingerprint bytea not null unique,
+	first_seen timestamptz not null
+);
+
+-- +goose StatementBegin
+do $$
+declare t text;
+begin
+	foreach t in array array['hosts', 'settings', 'credentials', 'lockouts', 'devices', 'sessions', 'refresh_tokens', 'attempts', 'events', 'revocations'] loop
+		execute format('alter table portalgate.%I enable row level security', t);
+		execute format('alter table portalgate.%I force row level security', t);
+		execute format('create policy portalgate_tenant on portalgate.%I for all
+			using (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)
+			with check (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)', t);
+	end loop;
+end $$;
+
+create function portalgate.gateway_time() returns timestamptz language sql stable
+	set search_path = pg_catalog, pg_temp
+	as $$ select coalesce(nullif(current_setting('portalgate.now', true), '')::timestamptz, now()) $$;
+
+-- a note for every gateway that listens; the row is the truth, the note only makes it fast
+create function portalgate.announce() returns trigger language plpgsql
+	set search_path = pg_catalog, pg_temp
+	as $$
+begin
+	perform pg_notify('portalgate', '');
+	return null;
+end $$;
+create trigger announce after insert on portalgate.revocations for each statement execute function portalgate.announce();
+-- +goose StatementEnd
+
+-- +goose Down
+drop schema portalgate cascade;
