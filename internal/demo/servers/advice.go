@@ -1,0 +1,71 @@
+package servers
+
+import (
+	"os/exec"
+	"runtime"
+)
+
+// Program is something that this package can advise how to install.
+type Program int
+
+// The programs that the demo and the tests look for.
+const (
+	PostgreSQL Program = iota
+	Redis
+	Chromium
+	OATHTool
+)
+
+// managers are the package managers we know, in the order in which they are looked for, with what they call a program.
+var managers = []struct {
+	program string
+	install string
+	names   map[Program]string
+}{
+	{"apt-get", "apt-get install -y", map[Program]string{PostgreSQL: "postgresql", Redis: "redis-server", Chromium: "chromium", OATHTool: "oathtool"}},
+	{"dnf", "dnf install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium-headless", OATHTool: "oathtool"}},
+	{"apk", "apk add", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit-oathtool"}},
+	{"pacman", "pacman -S --noconfirm", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit"}},
+	{"zypper", "zypper install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit"}},
+	{"brew", "brew install", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "--cask chromium", OATHTool: "oath-toolkit"}},
+}
+
+// Advice is the one command that installs the programs on this machine, to be shown to a person.
+func Advice(programs ...Program) string {
+	return advice(runtime.GOOS, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil
+	}, programs...)
+}
+
+func advice(goos string, has func(string) bool, programs ...Program) string {
+	for _, m := range managers {
+		if !has(m.program) {
+			continue
+		}
+		line := m.install
+		if goos != "darwin" {
+			line = "sudo " + line
+		}
+		for _, p := range programs {
+			line += " " + m.names[p]
+		}
+		return line
+	}
+	if goos == "windows" {
+		return "wsl --install, and then the same again inside it"
+	}
+	return "install " + plain(programs) + " with this machine's package manager"
+}
+
+func plain(programs []Program) string {
+	names := map[Program]string{PostgreSQL: "PostgreSQL", Redis: "Redis", Chromium: "Chromium", OATHTool: "oathtool"}
+	out := ""
+	for i, p := range programs {
+		if i > 0 {
+			out += ", "
+		}
+		out += names[p]
+	}
+	return out
+}
