@@ -1,0 +1,318 @@
+package caddymodule
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("portalgate", parseGlobal)
+	httpcaddyfile.RegisterHandlerDirective("portalgate", parseDirective)
+	httpcaddyfile.RegisterDirectiveOrder("portalgate", httpcaddyfile.Before, "basic_auth")
+}
+
+// parseGlobal reads the global option.
+//
+//	portalgate {
+//		database <address> {
+//			connections       <number>
+//			plaintext_network <networks...>
+//		}
+//		redis <address> {
+//			plaintext_network <networks...>
+//		}
+//		keyring            <file>
+//		policy             review|nist
+//		realm              <name>
+//		prefix             <path>
+//		assertion_audience <name>
+//		header_prefix      <prefix>
+//		upstream_token jwt {
+//			secret <placeholder>
+//		}
+//		answer_after       <duration>
+//		hashing_slots      <number>
+//		sessions {
+//			access|idle|absolute|remember_idle|remember_absolute <duration>
+//		}
+//		sessions_per_user  <number>
+//		password_min       <number>
+//		limit_exempt       <networks...>
+//		literal_secrets    allow
+//		mail {
+//			from <sender>
+//			smtp <host:port> {
+//				username <name>
+//				password <placeholder>
+//			}
+//		}
+//	}
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		return nil, d.Err("portalgate stands in the global options twice; join the two blocks")
+	}
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "portalgate", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// option is how one subdirective is read.
+type option func(d *caddyfile.Dispenser) error
+
+// block reads the subdirectives of the present block. A name that is not known is an error that says which one was
+// probably meant; one that comes twice is an error too.
+func block(d *caddyfile.Dispenser, where string, options map[string]option, repeat ...string) error {
+	seen := map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		read, ok := options[name]
+		if !ok {
+			if near := nearest(name, options); near != "" {
+				return d.Errf("%s has no option %q; did you mean %q?", where, name, near)
+			}
+			return d.Errf("%s has no option %q", where, name)
+		}
+		again := false
+		for _, r := range repeat {
+			again = again || r == name
+		}
+		if seen[name] && !again {
+			return d.Errf("%s has %q twice", where, name)
+		}
+		seen[name] = true
+		if err := read(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nearest is the known name that a misspelt one is closest to.
+func nearest(name string, options map[string]option) string {
+	best, at := "", 4
+	for o := range options {
+		if n := distance(name, o); n < at || n == at && o < best {
+			best, at = o, n
+		}
+	}
+	return best
+}
+
+// distance counts the single-letter edits between two words (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := before
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			before, row[j] = row[j], min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func one(to *string) option {
+	return func(d *caddyfile.Dispenser) error {
+		if !d.NextArg() {
+			return d.ArgErr()
+		}
+		*to = d.Val()
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		return nil
+	}
+}
+
+func many(to *[]string) option {
+	return func(d *caddyfile.Dispenser) error {
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.ArgErr()
+		}
+		*to = append(*to, args...)
+		return nil
+	}
+}
+
+func number(to *int) option {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		var s string
+		if err := one(&s)(d); err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return d.Errf("%s takes a whole number from 1, not %q", name, s)
+		}
+		*to = n
+		return nil
+	}
+}
+
+func duration(to *caddy.Duration) option {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		var s string
+		if err := one(&s)(d); err != nil {
+			return err
+		}
+		v, err := caddy.ParseDuration(s)
+		if err != nil || v <= 0 {
+			return d.Errf("%s takes a duration such as 30m or 10h, not %q", name, s)
+		}
+		*to = caddy.Duration(v)
+		return nil
+	}
+}
+
+func with(first, rest option) option {
+	return func(d *caddyfile.Dispenser) error {
+		if err := first(d); err != nil {
+			return err
+		}
+		return rest(d)
+	}
+}
+
+func sub(where string, options map[string]option) option {
+	return func(d *caddyfile.Dispenser) error { return block(d, where, options) }
+}
+
+// UnmarshalCaddyfile reads the global option; its grammar stands above parseGlobal.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return d.Errf("portalgate takes a block in the global options, not %q", d.Val())
+	}
+	lives := func(to func(*SessionLives) *caddy.Duration) option {
+		return func(d *caddyfile.Dispenser) error {
+			if a.Sessions == nil {
+				a.Sessions = new(SessionLives)
+			}
+			return duration(to(a.Sessions))(d)
+		}
+	}
+	return block(d, "portalgate", map[string]option{
+		"database": with(one(&a.Database), sub("database", map[string]option{
+			"connections":       number(&a.DatabaseConnections),
+			"plaintext_network": many(&a.PlaintextNetworks),
+		})),
+		"redis":              with(one(&a.Redis), sub("redis", map[string]option{"plaintext_network": many(&a.PlaintextNetworks)})),
+		"keyring":            one(&a.Keyring),
+		"policy":             one(&a.Policy),
+		"realm":              one(&a.Realm),
+		"prefix":             one(&a.Prefix),
+		"assertion_audience": one(&a.AssertionAudience),
+		"header_prefix":      one(&a.HeaderPrefix),
+		"upstream_token": func(d *caddyfile.Dispenser) error {
+			var kind string
+			if err := one(&kind)(d); err != nil {
+				return err
+			}
+			if kind != "jwt" {
+				return d.Errf("upstream_token is of the kind jwt, not %q", kind)
+			}
+			a.UpstreamToken = new(UpstreamToken)
+			return block(d, "upstream_token", map[string]option{"secret": one(&a.UpstreamToken.Secret)})
+		},
+		"answer_after":  duration(&a.AnswerAfter),
+		"hashing_slots": number(&a.HashingSlots),
+		"sessions": sub("sessions", map[string]option{
+			"access":            lives(func(l *SessionLives) *caddy.Duration { return &l.Access }),
+			"idle":              lives(func(l *SessionLives) *caddy.Duration { return &l.Idle }),
+			"absolute":          lives(func(l *SessionLives) *caddy.Duration { return &l.Absolute }),
+			"remember_idle":     lives(func(l *SessionLives) *caddy.Duration { return &l.RememberIdle }),
+			"remember_absolute": lives(func(l *SessionLives) *caddy.Duration { return &l.RememberAbsolute }),
+		}),
+		"sessions_per_user": number(&a.SessionsPerUser),
+		"password_min":      number(&a.PasswordMin),
+		"limit_exempt":      many(&a.LimitExempt),
+		"literal_secrets": func(d *caddyfile.Dispenser) error {
+			var s string
+			if err := one(&s)(d); err != nil {
+				return err
+			}
+			if s != "allow" {
+				return d.Errf("literal_secrets can only be `allow`, for trials; leave it out otherwise")
+			}
+			a.LiteralSecrets = true
+			return nil
+		},
+		"mail": func(d *caddyfile.Dispenser) error {
+			a.Mail = new(Mail)
+			return block(d, "mail", map[string]option{
+				"from": one(&a.Mail.From),
+				"smtp": with(one(&a.Mail.SMTP), sub("smtp", map[string]option{
+					"username": one(&a.Mail.Username),
+					"password": one(&a.Mail.Password),
+				})),
+			})
+		},
+	})
+}
+
+// parseDirective reads the directive.
+//
+//	portalgate [<matcher>] {
+//		public      <paths...>
+//		require mfa <paths...>
+//		graphql     <paths...>
+//		cross_site  <METHOD> <path>
+//	}
+func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	gate := new(Handler)
+	if err := gate.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return gate, nil
+}
+
+// UnmarshalCaddyfile reads the directive; its grammar stands above parseDirective.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return d.Errf("portalgate takes a block, not %q", d.Val())
+	}
+	return block(d, "portalgate", map[string]option{
+		"public": many(&h.Public),
+		"require": func(d *caddyfile.Dispenser) error {
+			args := d.RemainingArgs()
+			if len(args) < 2 || args[0] != "mfa" {
+				return d.Err("require is written `require mfa /path/*`")
+			}
+			h.RequireMFA = append(h.RequireMFA, args[1:]...)
+			return nil
+		},
+		"graphql": many(&h.GraphQL),
+		"cross_site": func(d *caddyfile.Dispenser) error {
+			args := d.RemainingArgs()
+			if len(args) != 2 {
+				return d.Err("cross_site is written `cross_site POST /exact/path`")
+			}
+			h.CrossSite = append(h.CrossSite, CrossSite{Method: strings.ToUpper(args[0]), Path: args[1]})
+			return nil
+		},
+	}, "public", "require", "cross_site", "graphql")
+}
+
+var (
+	_ caddyfile.Unmarshaler = (*App)(nil)
+	_ caddyfile.Unmarshaler = (*Handler)(nil)
+)

@@ -1,0 +1,262 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/admission"
+	"github.com/portalgate/portalgate/internal/pages"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/upstream"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler is the gate: it serves the portal's own pages, refuses what has no session, and hands the rest to the next
+// handler with an identity that nobody can forge. It belongs before `reverse_proxy`, in a site without named hosts.
+type Handler struct {
+	// Paths that are forwarded without a session and without identity: exact, or a prefix ending in `/*`. They are
+	// compared byte for byte. Default: none.
+	Public []string `json:"public,omitempty"`
+
+	// Paths that are forwarded only when the session has a second factor. Compared in the widest reading: decoded,
+	// case folded, slashes collapsed. Default: none.
+	RequireMFA []string `json:"require_mfa,omitempty"`
+
+	// Paths, with everything below them, whose refusals are written as GraphQL errors, and whose WebSockets are refused
+	// for now. Default: none.
+	GraphQL []string `json:"graphql,omitempty"`
+
+	// Paths that other sites may send to, each with its method: forwarded without session and identity. Default: none.
+	CrossSite []CrossSite `json:"cross_site,omitempty"`
+
+	app   *App
+	w     *world
+	rules admission.Rules
+	log   *zap.Logger
+}
+
+// CrossSite is an exact method and path that other sites may post to, such as the return from a payment page.
+type CrossSite struct {
+	// The method, in capitals.
+	Method string `json:"method,omitempty"`
+	// The exact path.
+	Path string `json:"path,omitempty"`
+}
+
+// CaddyModule returns the module's registration.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.portalgate", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the app and reads the rules.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.log = ctx.Logger()
+	app, err := ctx.App("portalgate")
+	if err != nil {
+		return fmt.Errorf("portalgate: the global options block has no usable `portalgate { … }`: %w", err)
+	}
+	h.app = app.(*App)
+	h.w = h.app.world
+	h.rules = admission.Rules{Prefix: h.app.settings.prefix}
+	var all []error
+	read := func(option string, in []string) (out []admission.Pattern) {
+		for _, s := range in {
+			p, err := admission.ParsePattern(s)
+			if err != nil {
+				all = append(all, bad(option, "%v", err))
+				continue
+			}
+			out = append(out, p)
+		}
+		return out
+	}
+	h.rules.Public = read("public", h.Public)
+	h.rules.MFA = admission.Guarding(read("require mfa", h.RequireMFA))
+	h.rules.GraphQL = admission.Guarding(read("graphql", h.GraphQL))
+	for _, p := range h.Public {
+		if p == "/*" {
+			all = append(all, bad("public", "/* would open everything; name the paths that need no session"))
+		}
+	}
+	for _, c := range h.CrossSite {
+		if c.Method == "" || c.Method != strings.ToUpper(c.Method) || !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "*?#%") {
+			all = append(all, bad("cross_site", "%q %q is not a method in capitals and an exact path", c.Method, c.Path))
+			continue
+		}
+		h.rules.CrossSite = append(h.rules.CrossSite, admission.Exception{Method: c.Method, Path: c.Path})
+	}
+	return errors.Join(all...)
+}
+
+// ServeHTTP is the journey of every request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	h.w.prefix.Scrub(r)
+	forward, err := h.gate(w, r)
+	if err != nil || forward == nil {
+		return err
+	}
+	return forward(next)
+}
+
+// gate decides, up to the point where a request is handed on. A panic in here is a 500 and nothing is forwarded; one
+// behind it belongs to Caddy (HDR-10, DOS-03).
+func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(caddyhttp.Handler) error, err error) {
+	var v pages.Visit
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			h.w.site.Fail(w, r, v, fmt.Errorf("panic: %v", p))
+			forward, err = nil, nil
+		}
+	}()
+	wire := admission.Wire{Now: h.w.now()}
+	wire.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	wire.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if strings.Contains(r.URL.RawQuery, "token") && r.URL.Query().Has("token") {
+		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	}
+
+	if !h.w.fit.Load() {
+		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This page is back soon.", RetryAfter: 5 * time.Second})
+		return nil, nil
+	}
+	a, err := admission.Tenant(h.w.hosts, r, wire)
+	if a.Tenant == nil {
+		h.w.site.Fail(w, r, v, err)
+		return nil, nil
+	}
+	if a.Tenant.Mode != portal.ModeOn {
+		// Off and observe: byte for byte, but for forged headers.
+		return func(next caddyhttp.Handler) error { return next.ServeHTTP(w, r) }, nil
+	}
+	if err == nil {
+		err = h.rules.Admit(r, &a)
+	}
+	v = pages.Visit{Tenant: a.Tenant, Client: a.Client, Origin: a.Origin, Jar: a.Jar, Cookies: a.Cookies, Wants: pages.Wants(a.Wants)}
+	if err != nil {
+		h.w.site.Fail(w, r, v, err)
+		return nil, nil
+	}
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl.Set("portalgate.tenant.id", string(a.Tenant.ID))
+	repl.Set("portalgate.tenant.slug", a.Tenant.Slug)
+	if a.Gate {
+		h.w.site.Serve(w, r, v)
+		return nil, nil
+	}
+	if a.Tenant.Suspended {
+		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This portal is closed at the moment."})
+		return nil, nil
+	}
+	upstream.Clean(r, a.Rest)
+	if a.Public || a.Foreign {
+		return func(next caddyhttp.Handler) error { return next.ServeHTTP(h.w.prefix.NewShield(w, nil, nil), r) }, nil
+	}
+	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
+	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
+	if err != nil {
+		h.w.site.Fail(w, r, v, err)
+		return nil, nil
+	}
+	var cookies []string
+	if res.Grant != nil {
+		cookies = a.Jar.Lines(*res.Grant, a.Client.At)
+		v.Grant = res.Grant
+	}
+	id := res.Facts.Identity
+	if a.GraphQL && a.Wants == admission.WantsSocket {
+		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
+		return nil, nil
+	}
+	if a.MFA && id.MFAAt.IsZero() {
+		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in, and your account has none yet."})
+		return nil, nil
+	}
+	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)
+	if st == nil || st.At() != a.Origin {
+		if st, err = h.w.stamper.Prepare(id, a.Origin); err != nil {
+			h.w.site.Fail(w, r, v, err)
+			return nil, nil
+		}
+		res.Facts.Prepared.Store(st)
+	}
+	if err := h.w.stamper.Stamp(r, st, a.Client.At); err != nil {
+		h.w.site.Fail(w, r, v, err)
+		return nil, nil
+	}
+	placeholders(repl, &id)
+	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, id, cookies) }, nil
+}
+
+// forward hands a request on under a context that ends with its session: a socket or a stream that is open when the
+// session ends is closed (REV-02).
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, id portal.Identity, cookies []string) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	release := func() {}
+	defer func() { release() }()
+	shield := h.w.prefix.NewShield(w, cookies, func(status int) {
+		if status == http.StatusSwitchingProtocols || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
+			release = h.w.streams.Hold(id, cancel)
+		}
+	})
+	return next.ServeHTTP(shield, r.WithContext(ctx))
+}
+
+// placeholders tell the rest of Caddy who is asking, the access log by `user_id`.
+func placeholders(repl *caddy.Replacer, id *portal.Identity) {
+	repl.Set("http.auth.user.id", string(id.User))
+	repl.Map(func(key string) (any, bool) {
+		switch key {
+		case "http.auth.user.tenant_id":
+			return string(id.Tenant), true
+		case "http.auth.user.email":
+			return id.Email, true
+		case "http.auth.user.name":
+			return id.Name, true
+		case "http.auth.user.roles":
+			if len(id.Roles) > 0 {
+				return string(id.Roles[0]), true
+			}
+			return "", true
+		case "http.auth.user.customer_id":
+			return string(id.Customer), true
+		case "http.auth.user.session":
+			return string(id.Session), true
+		case "http.auth.user.amr":
+			return portal.JoinAMR(id.AMR), true
+		case "http.auth.user.mfa":
+			return fmt.Sprint(!id.MFAAt.IsZero()), true
+		case "http.auth.user.auth_time":
+			return fmt.Sprint(id.AuthTime.Unix()), true
+		}
+		return nil, false
+	})
+}
+
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
+}
+
+var (
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddy.Provisioner           = (*Handler)(nil)
+)

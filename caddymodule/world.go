@@ -1,0 +1,316 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/admission"
+	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/pages"
+	"github.com/portalgate/portalgate/internal/password"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/ratelimit"
+	"github.com/portalgate/portalgate/internal/revocation"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/session"
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/internal/upstream"
+	"github.com/portalgate/portalgate/migrations"
+)
+
+// world is everything that outlives a reload: connections, keys, limits, sessions, the feed. One world serves all
+// configurations with the same settings.
+type world struct {
+	settings settings
+	now      func() time.Time
+
+	keys    *secret.Keyring
+	store   *store.Store
+	redis   redis.UniversalClient
+	hasher  *password.Hasher
+	limits  *ratelimit.Limiter
+	ended   *revocation.Set
+	keeper  *session.Keeper
+	auth    *auth.Service
+	site    *pages.Site
+	prefix  upstream.Prefix
+	stamper *upstream.Stamper
+	streams *upstream.Streams
+	hosts   *admission.Hosts
+	feed    *revocation.Feed
+
+	log atomic.Pointer[zap.Logger]
+	fit atomic.Bool           // the database has been judged fit
+	why atomic.Pointer[error] // the last complaint, for health
+
+	mu      sync.Mutex
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// newWorld builds and dials nothing.
+func newWorld(s settings, log *zap.Logger) (*world, error) {
+	w := &world{settings: s, now: time.Now, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), ended: revocation.NewSet(2 * session.FactsLife)}
+	w.log.Store(log)
+	var err error
+	if w.keys, err = secret.Open(s.keyring); err != nil {
+		return nil, fmt.Errorf("portalgate: keyring: %w", err)
+	}
+	if w.store, err = store.Open(s.database, store.Options{MaxConns: s.conns, Plaintext: s.plaintext}); err != nil {
+		return nil, fmt.Errorf("portalgate: database: %w", err)
+	}
+	if s.redis != "" {
+		if w.redis, err = openRedis(s.redis, s.plaintext); err != nil {
+			w.store.Close()
+			return nil, fmt.Errorf("portalgate: redis: %w", err)
+		}
+	}
+	var pepper password.Pepper
+	if p := w.keys.Pepper(w.now); p != nil {
+		pepper = p
+	}
+	if w.hasher, err = password.New(password.Config{Slots: s.slots, Pepper: pepper}); err != nil {
+		w.close()
+		return nil, fmt.Errorf("portalgate: hashing: %w", err)
+	}
+	w.limits = ratelimit.New(w.redis)
+	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now})
+	w.auth = auth.New(auth.Deps{
+		Store: w.store, Hasher: w.hasher, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
+		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
+	})
+	w.prefix = upstream.NewPrefix(s.headerPrefix)
+	w.stamper = upstream.NewStamper(w.keys, w.prefix, s.audience, s.bearer)
+	w.site, err = pages.New(pages.Options{
+		Auth: w.auth, Sessions: w.keeper, Keys: w.keys, Prefix: s.prefix, Policy: s.policy, Now: w.now,
+		Log: func() *zap.Logger { return w.log.Load() },
+	})
+	if err != nil {
+		w.close()
+		return nil, fmt.Errorf("portalgate: pages: %w", err)
+	}
+	w.feed = &revocation.Feed{
+		Source: revocation.Source{Changes: w.changes, Listen: w.store.Listen},
+		Apply:  w.apply,
+		First:  w.ended.All,
+		Failed: w.feedFailed,
+	}
+	return w, nil
+}
+
+func holds(nets []netip.Prefix, a netip.Addr) bool {
+	for _, n := range nets {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// openRedis reads an address: one node, or several of a cluster or of Sentinel.
+func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, errors.New("its address cannot be read; write redis://host:6379, rediss://host:6379 or unix:///path")
+	}
+	if o.Network != "unix" && o.TLSConfig == nil && !store.LocalHost(hostOf(o.Addr), plaintext) {
+		return nil, fmt.Errorf("the connection to %s is without TLS; write rediss:// or name the network with `plaintext_network`", o.Addr)
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
+	o.MaxRetries = -1
+	o.ContextTimeoutEnabled = true
+	return redis.NewClient(o), nil
+}
+
+// start begins to follow the database, once for all configurations that share the world. A database that answers and
+// is unfit is an error; one that does not answer leaves the gate shut.
+func (w *world) start(ctx context.Context, log *zap.Logger) error {
+	w.log.Store(log)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop != nil && w.fit.Load() {
+		return nil
+	}
+	err := w.judge(ctx)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("portalgate: %w", err)
+	}
+	if w.stop != nil {
+		return nil
+	}
+	run, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	if err != nil {
+		log.Error("the database does not answer; the gate stays shut until it does", zap.Error(err))
+		w.running.Go(func() { w.retry(run) })
+	}
+	w.running.Go(func() { w.feed.Run(run) })
+	w.running.Go(func() {
+		w.keeper.Run(run, func(err error) { w.log.Load().Warn("writing session activity", zap.Error(err)) })
+	})
+	w.running.Go(func() { w.refresh(run) })
+	return nil
+}
+
+// judge decides whether the database may be served from.
+func (w *world) judge(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			w.why.Store(&err)
+		}
+	}()
+	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
+		return err
+	}
+	var prints []store.KeyPrint
+	for _, k := range w.keys.Keys() {
+		prints = append(prints, store.KeyPrint{ID: k.ID, Purpose: string(k.Purpose), Fingerprint: k.Fingerprint()})
+	}
+	if err := w.store.RegisterKeys(ctx, prints, w.now()); err != nil {
+		return fmt.Errorf("keyring %s: %w", w.settings.keyring, err)
+	}
+	if err := w.directory(ctx); err != nil {
+		return err
+	}
+	w.fit.Store(true)
+	return nil
+}
+
+func (w *world) retry(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for said := ""; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := w.judge(ctx)
+		if err == nil {
+			w.log.Load().Info("the database answers; the gate is open")
+			return
+		}
+		if text := err.Error(); text != said && !errors.Is(err, store.ErrUnavailable) {
+			said = text
+			w.log.Load().Error("the database is not fit; the gate stays shut", zap.Error(err))
+		}
+	}
+}
+
+// refresh reads the directory and the keyring again now and then: a change is announced, this is for what was missed.
+func (w *world) refresh(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if w.fit.Load() {
+			w.reload(ctx)
+		}
+		if err := w.keys.Reload(); err != nil {
+			w.log.Load().Warn("reading the keyring again; the keys already loaded go on", zap.Error(err))
+		}
+	}
+}
+
+func (w *world) reload(ctx context.Context) {
+	if err := w.directory(ctx); err != nil && ctx.Err() == nil {
+		w.log.Load().Warn("reading the tenants again; those already known go on", zap.Error(err))
+	}
+}
+
+// directory fills the table of hosts.
+func (w *world) directory(ctx context.Context) error {
+	entries, err := w.store.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	table := make(map[string]*portal.Tenant, len(entries))
+	tenants := map[portal.TenantID]*portal.Tenant{}
+	for _, e := range entries {
+		t := tenants[e.Tenant]
+		if t == nil {
+			read, err := w.store.Tenant(ctx, e.Tenant, w.now())
+			if errors.Is(err, store.ErrNone) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			t = &read
+			tenants[e.Tenant] = t
+		}
+		if e.Host != "" {
+			t.Hosts = append(t.Hosts, e.Host)
+			table[e.Host] = t
+		}
+	}
+	w.hosts.Set(table)
+	return nil
+}
+
+func (w *world) changes(ctx context.Context, since uint64) (revocation.Reading, error) {
+	rows, mark, err := w.store.Changes(ctx, since)
+	r := revocation.Reading{Watermark: mark}
+	for _, c := range rows {
+		r.Changes = append(r.Changes, revocation.Change{ID: c.ID, Tenant: c.Tenant, Kind: revocation.Kind(c.Kind), Subject: c.Subject, At: c.At})
+	}
+	return r, err
+}
+
+// apply makes what has changed felt: facts are stale, sockets end, hosts are read again.
+func (w *world) apply(changes []revocation.Change) {
+	again := false
+	for _, c := range changes {
+		w.ended.Apply(c.Kind, c.Subject, w.now())
+		w.streams.End(string(c.Kind), c.Subject)
+		again = again || c.Kind == revocation.KindDirectory || c.Kind == revocation.KindTenant
+	}
+	if again && w.fit.Load() {
+		w.reload(context.Background())
+	}
+}
+
+func (w *world) feedFailed(err error) {
+	if err != nil {
+		w.log.Load().Warn("asking for revocations; signed-in people go on, and will be asked about when it answers", zap.Error(err))
+		return
+	}
+	w.log.Load().Info("revocations are followed again")
+}
+
+// Destruct ends the world when the last configuration that used it is gone.
+func (w *world) Destruct() error {
+	w.mu.Lock()
+	stop := w.stop
+	w.mu.Unlock()
+	if stop != nil {
+		stop()
+		w.running.Wait()
+	}
+	w.close()
+	return nil
+}
+
+func (w *world) close() {
+	if w.redis != nil {
+		_ = w.redis.Close() // nothing is waiting for its answer any more
+	}
+	w.store.Close()
+}
+
+var (
+	_ caddy.Destructor = (*world)(nil)
+)

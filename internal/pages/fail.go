@@ -1,0 +1,196 @@
+package pages
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+)
+
+var titles = map[portal.ProblemKind]string{
+	portal.ProblemSessionRequired: "Please sign in",
+	portal.ProblemSessionExpired:  "Please sign in again",
+	portal.ProblemMFARequired:     "A second step is needed",
+	portal.ProblemCredentials:     "Please try again",
+	portal.ProblemInput:           "Please check what you have entered",
+	portal.ProblemRequest:         "This request cannot be read",
+	portal.ProblemCrossSite:       "This came from another site",
+	portal.ProblemForbidden:       "This is not open to you",
+	portal.ProblemNotFound:        "Page not found",
+	portal.ProblemMethod:          "This does not work that way",
+	portal.ProblemTooLarge:        "That is too much at once",
+	portal.ProblemUnknownHost:     "There is no portal here",
+	portal.ProblemMisdirected:     "Wrong connection",
+	portal.ProblemLimit:           "A short pause",
+	portal.ProblemBusy:            "Many people are signing in",
+	portal.ProblemUnavailable:     "Back in a moment",
+	portal.ProblemSocket:          "Not available here",
+	portal.ProblemEarlyData:       "Please send it again",
+}
+
+// Fail answers an error, on both roads. It is the only place that does: what a person reads is a Problem's public
+// sentence, everything else is a reference under which the log knows more.
+func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) {
+	var held *auth.Held
+	if errors.As(err, &held) {
+		s.Wait(r.Context(), held.Release)
+	}
+	var p *portal.Problem
+	if !errors.As(err, &p) {
+		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "Something went wrong on our side. Please try again; if it happens again, tell your contact the reference below.", Err: err}
+	}
+	ref := ""
+	status := p.Kind.Status()
+	switch {
+	case status >= 500 && p.Kind != portal.ProblemBusy:
+		ref = secret.Reference()
+		s.Log().Error("a request could not be answered", zap.String("reference", ref), zap.String("code", string(p.Kind)), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
+	case status != http.StatusUnauthorized:
+		ref = secret.Reference()
+		s.Log().Debug("a request was refused", zap.String("reference", ref), zap.String("code", string(p.Kind)), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
+	}
+	h := w.Header()
+	if p.Kind == portal.ProblemSessionExpired && v.Tenant != nil {
+		// The session is over for certain, and what the browser holds of it is of no use any more.
+		v.Jar.Drop(h)
+	}
+	if v.Grant != nil && h.Get("Set-Cookie") == "" {
+		v.Jar.Give(h, *v.Grant, v.Client.At)
+	}
+	if p.RetryAfter > 0 {
+		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+		if p.Kind == portal.ProblemLimit {
+			h.Set("RateLimit", "limit;r=0;t="+strconv.FormatInt(seconds, 10))
+		}
+	}
+	if v.Tenant == nil && !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		v.Wants = WantsData
+	}
+	switch {
+	case v.Wants == WantsGraphQL:
+		s.failGraphQL(w, r, v, p, status, ref)
+	case v.Wants == WantsPage && (p.Kind == portal.ProblemSessionRequired || p.Kind == portal.ProblemSessionExpired):
+		see(w, r, s.loginURL(r, p.Kind == portal.ProblemSessionExpired))
+	case v.Wants == WantsPage || r.Method == http.MethodPost && formPosted(r):
+		s.failPage(w, r, v, p, status, ref)
+	default:
+		s.failData(w, r, v, p, status, ref)
+	}
+}
+
+func tenant(v Visit) zap.Field {
+	if v.Tenant == nil {
+		return zap.Skip()
+	}
+	return zap.String("tenant", v.Tenant.Slug)
+}
+
+// loginURL is the sign-in page, with the way back to where a navigation was going.
+func (s *Site) loginURL(r *http.Request, ended bool) string {
+	q := url.Values{}
+	if to := portal.ReturnTo(r.URL.RequestURI()); to != "/" && !s.loops(to) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		q.Set("return_to", to)
+	}
+	if ended {
+		q.Set("ended", "1")
+	}
+	if len(q) == 0 {
+		return s.Prefix + "/login"
+	}
+	return s.Prefix + "/login?" + q.Encode()
+}
+
+func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
+	data := struct {
+		Words, Link, LinkText string
+		When                  *moment
+	}{Words: p.Public, Link: "/", LinkText: "To the portal"}
+	switch {
+	case v.Tenant == nil || status == http.StatusMisdirectedRequest:
+		data.Link = ""
+	case p.Kind == portal.ProblemSessionRequired, p.Kind == portal.ProblemSessionExpired, p.Kind == portal.ProblemCrossSite, p.Kind == portal.ProblemCredentials, p.Kind == portal.ProblemLimit:
+		data.Link, data.LinkText = s.Prefix+"/login", "To the sign-in page"
+	case p.Kind == portal.ProblemBusy, p.Kind == portal.ProblemUnavailable:
+		data.Link, data.LinkText = portal.ReturnTo(r.URL.Path), "Try again"
+	}
+	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
+		m := when(roundUp(v.Client.At.Add(p.RetryAfter)), v.Client.At)
+		data.When = &m
+	}
+	title := titles[p.Kind]
+	if title == "" {
+		title = "Something went wrong"
+	}
+	if err := s.render(w, r, v, status, "error", view{Title: title, Reference: ref, Data: data}); err != nil {
+		s.Log().Error("the error page failed", zap.Error(err))
+		s.failData(w, r, v, p, status, ref)
+	}
+}
+
+// roundUp is the next full minute: nobody waits by the second.
+func roundUp(t time.Time) time.Time { return t.Add(time.Minute - 1).Truncate(time.Minute) }
+
+func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
+	title := titles[p.Kind]
+	if title == "" {
+		title = "Something went wrong"
+	}
+	body := map[string]any{"type": "about:blank", "title": title, "status": status, "detail": p.Public, "code": p.Kind}
+	if p.Field != "" {
+		body["field"] = p.Field
+	}
+	if ref != "" {
+		body["reference"] = ref
+	}
+	if status == http.StatusUnauthorized {
+		body["login_url"] = s.Prefix + "/login"
+	}
+	guard(w.Header(), r, dataHeaders)
+	w.Header().Set("Content-Type", "application/problem+json")
+	write(w, r, status, body)
+}
+
+func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
+	code := map[portal.ProblemKind]string{
+		portal.ProblemSessionRequired: "UNAUTHENTICATED", portal.ProblemSessionExpired: "UNAUTHENTICATED", portal.ProblemCredentials: "UNAUTHENTICATED",
+		portal.ProblemMFARequired: "MFA_REQUIRED", portal.ProblemCrossSite: "FORBIDDEN", portal.ProblemForbidden: "FORBIDDEN", portal.ProblemSocket: "FORBIDDEN",
+		portal.ProblemLimit: "RATE_LIMITED", portal.ProblemUnavailable: "SERVICE_UNAVAILABLE", portal.ProblemBusy: "SERVICE_UNAVAILABLE",
+	}[p.Kind]
+	if code == "" {
+		code = "BAD_REQUEST"
+		if status >= 500 {
+			code = "INTERNAL_SERVER_ERROR"
+		}
+	}
+	ext := map[string]any{"code": code, "reason": p.Kind}
+	if status == http.StatusUnauthorized {
+		ext["loginUrl"] = s.Prefix + "/login"
+	}
+	if ref != "" {
+		ext["reference"] = ref
+	}
+	guard(w.Header(), r, dataHeaders)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	write(w, r, status, map[string]any{"errors": []any{map[string]any{"message": p.Public, "extensions": ext}}})
+}
+
+func write(w http.ResponseWriter, r *http.Request, status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil { // maps of texts and numbers always encode
+		status, b = http.StatusInternalServerError, []byte(`{}`)
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(append(b, '\n')) // the browser has gone: nobody to tell
+	}
+}

@@ -1,0 +1,132 @@
+package pages
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/web"
+)
+
+type templates map[string]*template.Template
+
+func parseTemplates() (templates, error) {
+	names, err := fs.Glob(web.Files, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("listing the templates: %w", err)
+	}
+	out := templates{}
+	for _, name := range names {
+		base := strings.TrimSuffix(path.Base(name), ".html")
+		if base == "layout" {
+			continue
+		}
+		t, err := template.New(base).Option("missingkey=error").ParseFS(web.Files, "pages/layout.html", name)
+		if err != nil {
+			return nil, fmt.Errorf("parsing %s: %w", name, err)
+		}
+		out[base] = t
+	}
+	return out, nil
+}
+
+// problem is one line of the box at the top of a form, and the words at its field.
+type problem struct{ Field, Text string }
+
+// view is what the layout needs; Data is the page's own.
+type view struct {
+	Title     string
+	Kind      string // "", or "wide"
+	Prefix    string
+	Brand     brandView
+	SignedIn  bool
+	Problems  []problem
+	Reference string
+	Data      any
+
+	site *Site
+}
+
+// Static is the address of an embedded file.
+func (v view) Static(name string) string { return v.Prefix + "/static/" + v.site.names[name] }
+
+// Error is the problem of a field, or nil.
+func (v view) Error(field string) *problem {
+	for i := range v.Problems {
+		if v.Problems[i].Field == field {
+			return &v.Problems[i]
+		}
+	}
+	return nil
+}
+
+// render writes a page.
+func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status int, name string, p view) error {
+	p.Prefix, p.site = s.Prefix, s
+	p.Brand = s.brand(v.Tenant)
+	var b bytes.Buffer
+	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	guard(w.Header(), r, pageHeaders)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(b.Bytes()) // the browser has gone: nobody to tell
+	}
+	return nil
+}
+
+// see sends a browser on after a POST, so that reloading repeats nothing.
+func see(w http.ResponseWriter, r *http.Request, to string) {
+	guard(w.Header(), r, dataHeaders)
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// moment is a time for people, with the exact time for machines and for those who point at it.
+type moment struct{ Words, Exact, Machine, Clock string }
+
+func when(t, now time.Time) moment {
+	m := moment{Exact: t.UTC().Format("2 January 2006, 15:04 UTC"), Machine: t.UTC().Format(time.RFC3339), Clock: t.UTC().Format("15:04 UTC")}
+	switch d := now.Sub(t); {
+	case d < time.Minute:
+		m.Words = "just now"
+	case d < time.Hour:
+		m.Words = count(int(d/time.Minute), "minute") + " ago"
+	case d < 24*time.Hour:
+		m.Words = count(int(d/time.Hour), "hour") + " ago"
+	case d < 14*24*time.Hour:
+		m.Words = count(int(d/(24*time.Hour)), "day") + " ago"
+	default:
+		m.Words = "on " + t.UTC().Format("2 January 2006")
+	}
+	return m
+}
+
+func count(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// length says a duration in the largest whole unit.
+func length(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return count(int(d/(24*time.Hour)), "day")
+	case d >= 2*time.Hour:
+		return count(int(d/time.Hour), "hour")
+	}
+	return count(int(d/time.Minute), "minute")
+}
+
+// roleWords are the roles as people call them.
+var roleWords = map[portal.Role]string{portal.RoleAdmin: "Administrator", portal.RoleUser: "User", portal.RoleApprover: "Approver"}

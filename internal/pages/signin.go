@@ -1,0 +1,241 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+type signInData struct {
+	Email, ReturnTo, RememberFor string
+	Remember, Ended              bool
+}
+
+// loops says whether a return path would lead back to where one has just been.
+func (s *Site) loops(to string) bool {
+	path, _, _ := strings.Cut(to, "?")
+	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email"} {
+		if path == s.Prefix+p {
+			return true
+		}
+	}
+	return false
+}
+
+// returnTo is a checked return path that leads somewhere else.
+func (s *Site) returnTo(raw string) string {
+	if to := portal.ReturnTo(raw); !s.loops(to) {
+		return to
+	}
+	return "/"
+}
+
+func (s *Site) signInPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	q := r.URL.Query()
+	to := "/"
+	if values := q["return_to"]; len(values) == 1 {
+		to = s.returnTo(values[0])
+	}
+	// Who is signed in already goes straight on.
+	if res, err := s.Sessions.Resume(r.Context(), v.Tenant, v.Cookies, v.Client, r.Method != http.MethodHead); err == nil {
+		if res.Grant != nil {
+			v.Jar.Give(w.Header(), *res.Grant, v.Client.At)
+		}
+		see(w, r, to)
+		return nil
+	}
+	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: q.Get("ended") == "1"}, nil)
+}
+
+func (s *Site) signInForm(w http.ResponseWriter, r *http.Request, v Visit, status int, d signInData, problems []problem) error {
+	d.RememberFor = length(s.Policy.RememberAbsolute)
+	return s.render(w, r, v, status, "login", view{Title: "Sign in", Problems: problems, Data: d})
+}
+
+func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
+	f, err := read(w, r)
+	if err != nil {
+		return err
+	}
+	in := auth.Credentials{Email: f["email"], Password: f["password"], Remember: ticked(f["remember"]), ReturnTo: s.returnTo(f["return_to"])}
+	out, err := s.Auth.SignIn(r.Context(), v.Tenant, v.Client, v.Cookies, in)
+	if err != nil {
+		return s.refused(w, r, v, err, func(status int, p *portal.Problem) error {
+			// Only what was typed into the address field comes back; a password never does.
+			email := in.Email
+			if len(email) > portal.MaxEmail {
+				email = ""
+			}
+			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p))
+		})
+	}
+	s.Wait(r.Context(), out.Release)
+	return s.arrived(w, r, v, out)
+}
+
+// arrived turns an outcome into cookies and the next page.
+func (s *Site) arrived(w http.ResponseWriter, r *http.Request, v Visit, out auth.Outcome) error {
+	to := out.ReturnTo
+	if to == "" {
+		to = "/"
+	}
+	switch out.Step {
+	case portal.StepConfirmAddress:
+		to = s.Prefix + "/verify-email"
+	case portal.StepNewPassword:
+		to = s.Prefix + "/account/password"
+	case portal.StepChoose:
+		to = s.Prefix + "/account/company?" + url.Values{"return_to": {to}}.Encode()
+	}
+	if out.Attempt != nil {
+		v.Jar.GiveAttempt(w.Header(), *out.Attempt, s.Policy.AttemptLife)
+	}
+	if out.Grant != nil {
+		v.Jar.Give(w.Header(), *out.Grant, v.Client.At)
+		if v.Cookies.Attempt != "" {
+			v.Jar.DropAttempt(w.Header())
+		}
+	}
+	see(w, r, to)
+	return nil
+}
+
+// refused answers a refused form in place: with its own page for a person, by the funnel for everything else.
+func (s *Site) refused(w http.ResponseWriter, r *http.Request, v Visit, err error, form func(status int, p *portal.Problem) error) error {
+	var p *portal.Problem
+	if !formPosted(r) || !errors.As(err, &p) {
+		return err
+	}
+	switch p.Kind {
+	case portal.ProblemCredentials, portal.ProblemInput:
+	default:
+		return err
+	}
+	var held *auth.Held
+	if errors.As(err, &held) {
+		s.Wait(r.Context(), held.Release)
+	}
+	return form(p.Kind.Status(), p)
+}
+
+func lines(p *portal.Problem) []problem { return []problem{{p.Field, p.Public}} }
+
+func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if v.Cookies.Attempt == "" {
+		see(w, r, s.Prefix+"/login")
+		return nil
+	}
+	wait, err := s.Auth.Waiting(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt)
+	if err != nil {
+		return err
+	}
+	if wait.Step != portal.StepConfirmAddress {
+		see(w, r, s.Prefix+"/login")
+		return nil
+	}
+	return s.render(w, r, v, http.StatusOK, "confirm", view{Title: "Confirm your e-mail address", Data: wait})
+}
+
+func (s *Site) signOutPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	return s.render(w, r, v, http.StatusOK, "signout", view{Title: "Sign out"})
+}
+
+func (s *Site) signOut(w http.ResponseWriter, r *http.Request, v Visit) error {
+	f, err := read(w, r)
+	if err != nil {
+		return err
+	}
+	all := ticked(f["all"]) || r.URL.Query().Get("all") == "1"
+	if err := s.Auth.SignOut(r.Context(), v.Tenant, v.Client, v.Cookies, all); err != nil {
+		return err
+	}
+	s.leave(w, v)
+	to := s.Prefix + "/signed-out"
+	if all {
+		to += "?all=1"
+	}
+	see(w, r, to)
+	return nil
+}
+
+// leave clears what the browser holds. The cache goes too, so that Back shows nothing private; the browser's storage is
+// the upstream's own and stays.
+func (s *Site) leave(w http.ResponseWriter, v Visit) {
+	v.Jar.Drop(w.Header())
+	if v.Cookies.Attempt != "" {
+		v.Jar.DropAttempt(w.Header())
+	}
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+}
+
+func (s *Site) signedOut(w http.ResponseWriter, r *http.Request, v Visit) error {
+	return s.render(w, r, v, http.StatusOK, "signedout", view{Title: "You are signed out", Data: struct{ All bool }{r.URL.Query().Get("all") == "1"}})
+}
+
+type passwordData struct {
+	Email     string
+	Temporary bool
+	Min       int
+}
+
+// passwordPage is one page for two doors: a change by somebody signed in, and the end of a sign-in whose password was
+// a temporary one.
+func (s *Site) passwordPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if v.Cookies.Access == "" && v.Cookies.Refresh == "" && v.Cookies.Attempt != "" {
+		wait, err := s.Auth.Waiting(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt)
+		if err != nil {
+			return err
+		}
+		if wait.Step == portal.StepNewPassword {
+			return s.passwordForm(w, r, v, http.StatusOK, false, passwordData{Email: wait.Email, Temporary: true}, nil)
+		}
+	}
+	return s.signedIn(func(w http.ResponseWriter, r *http.Request, v visitor) error {
+		return s.passwordForm(w, r, v.Visit, http.StatusOK, true, passwordData{Email: v.facts.User.Email}, nil)
+	})(w, r, v)
+}
+
+func (s *Site) passwordForm(w http.ResponseWriter, r *http.Request, v Visit, status int, signedIn bool, d passwordData, problems []problem) error {
+	d.Min = s.Policy.PasswordMin
+	title := "Change your password"
+	if d.Temporary {
+		title = "Choose your own password"
+	}
+	return s.render(w, r, v, status, "password", view{Title: title, SignedIn: signedIn, Problems: problems, Data: d})
+}
+
+func (s *Site) changePassword(w http.ResponseWriter, r *http.Request, v Visit) error {
+	f, err := read(w, r)
+	if err != nil {
+		return err
+	}
+	if v.Cookies.Access == "" && v.Cookies.Refresh == "" && v.Cookies.Attempt != "" {
+		out, err := s.Auth.FinishPassword(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt, f["password"])
+		if err != nil {
+			return s.refused(w, r, v, err, func(status int, p *portal.Problem) error {
+				wait, err := s.Auth.Waiting(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt)
+				if err != nil {
+					return err
+				}
+				return s.passwordForm(w, r, v, status, false, passwordData{Email: wait.Email, Temporary: true}, lines(p))
+			})
+		}
+		return s.arrived(w, r, v, out)
+	}
+	return s.signedIn(func(w http.ResponseWriter, r *http.Request, v visitor) error {
+		grant, err := s.Auth.ChangePassword(r.Context(), v.Tenant, v.Client, v.facts.Session, f["current_password"], f["password"])
+		if err != nil {
+			return s.refused(w, r, v.Visit, err, func(status int, p *portal.Problem) error {
+				return s.passwordForm(w, r, v.Visit, status, true, passwordData{Email: v.facts.User.Email}, lines(p))
+			})
+		}
+		w.Header().Del("Set-Cookie") // a renewal's, of the session that has just ended
+		v.Jar.Give(w.Header(), grant, v.Client.At)
+		see(w, r, s.Prefix+"/account")
+		return nil
+	})(w, r, v)
+}
