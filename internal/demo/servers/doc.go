@@ -6,8 +6,8 @@
 // removes only directories that it made. It is never reachable from the gateway.
 //
 // When the program stops, [Postgres.Close] and [Redis.Close] stop the server and remove its directory. When the program
-// is killed, the server notices and stops by itself; its directory stays, and the next start sweeps it away. When the
-// server dies first, whoever uses it sees that at the next connection, and Close still cleans up.
+// is killed, a watch that outlives it does the same; what even the watch could not remove, the next start sweeps away.
+// When the server dies first, whoever uses it sees that at the next connection, and Close still cleans up.
 //
 // # Why not a library
 //

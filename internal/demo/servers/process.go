@@ -22,18 +22,21 @@ const patience = 30 * time.Second
 
 // process is a running server. It ends when it is told to, or when we are killed.
 type process struct {
-	room   *room
-	cmd    *exec.Cmd
-	quit   []syscall.Signal // from polite to certain
-	gone   chan struct{}    // closed when the server has ended
-	watch  *os.File         // our end of the pipe that tells the watch we live
+	room *room
+	cmd  *exec.Cmd
+	quit []syscall.Signal // from polite to certain
+	gone chan struct{}    // closed when the server has ended
+
+	watched sync.Mutex
+	watch   *os.File // our end of the pipe that tells the watch we live
+
 	closed sync.Once
 	ended  error
 }
 
 // launch starts a server in its room and keeps it bound to our life, in two ways. On Linux the kernel signals it when
 // the thread that started it ends, hence the thread that does nothing else. And everywhere a small shell waits at a
-// pipe that only we hold open: when it closes without a word, the shell stops the server. Neither survives a machine
+// pipe that only we hold open: when it closes without a word, the shell stops the server and clears its room. Neither survives a machine
 // that loses power, and nothing has to.
 func launch(r *room, quit []syscall.Signal, program string, args ...string) (*process, error) {
 	out, err := os.Create(r.log())
@@ -60,6 +63,7 @@ func launch(r *room, quit []syscall.Signal, program string, args ...string) (*pr
 		}
 		p.ended = p.cmd.Wait()
 		close(p.gone)
+		p.dismiss() // or the watch would one day signal whoever has the number then
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), r.user.explain(err))
@@ -79,26 +83,49 @@ func (p *process) guard() error {
 		return fmt.Errorf("opening the watch's pipe: %w", err)
 	}
 	defer theirs.Close()
-	// A word means that we stopped the server ourselves; the end of the pipe, that we are gone.
-	sh := exec.Command("/bin/sh", "-c", `read -r word || kill -s "$1" "$2" 2>/dev/null`, "watch",
-		signalName(p.quit[0]), strconv.Itoa(p.cmd.Process.Pid))
+	// A word means that the server has ended; the end of the pipe, that we have.
+	sh := exec.Command("/bin/sh", "-c", `
+		read -r word && exit
+		kill -s "$1" "$2" 2>/dev/null
+		tries=0
+		while kill -0 "$2" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+		rm -rf -- "$3"
+	`, "watch", signalName(p.quit[0]), strconv.Itoa(p.cmd.Process.Pid), p.room.path)
 	sh.Stdin = theirs
 	sh.Dir = "/"
 	sh.Env = plainEnvironment()
-	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.room.user.credential()}
+	sh.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := sh.Start(); err != nil {
 		_ = ours.Close()
-		return fmt.Errorf("starting the watch: %w", p.room.user.explain(err))
+		return fmt.Errorf("starting the watch: %w", err)
 	}
-	p.watch = ours
 	go func() { _ = sh.Wait() }()
+	p.watched.Lock()
+	p.watch = ours
+	p.watched.Unlock()
+	select {
+	case <-p.gone: // while the watch came up
+		p.dismiss()
+	default:
+	}
 	return nil
+}
+
+// dismiss sends the watch home.
+func (p *process) dismiss() {
+	p.watched.Lock()
+	defer p.watched.Unlock()
+	if p.watch == nil {
+		return
+	}
+	_, _ = p.watch.WriteString("ended\n") // a watch that is gone already needs no word
+	_ = p.watch.Close()
+	p.watch = nil
 }
 
 // stop ends the server and waits until it is gone.
 func (p *process) stop() {
 	p.closed.Do(func() {
-		// The server first and the word after: a program that is killed in between still has its watch.
 		for _, signal := range append(p.quit, syscall.SIGKILL) {
 			_ = p.cmd.Process.Signal(signal)
 			select {
@@ -109,10 +136,7 @@ func (p *process) stop() {
 			break
 		}
 		<-p.gone
-		if p.watch != nil {
-			_, _ = p.watch.WriteString("stopped\n")
-			_ = p.watch.Close()
-		}
+		p.dismiss()
 		p.room.leave()
 	})
 }

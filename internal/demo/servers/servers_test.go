@@ -213,20 +213,15 @@ func TestInterruptLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAKilledProgramLeavesNoServerAndTheNextStartSweeps(t *testing.T) {
+func TestAKilledProgramLeavesNothing(t *testing.T) {
 	o := bear(t)
 	if err := o.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = o.cmd.Wait() // it reports the kill
-	for _, pid := range o.pids {
+	for i, pid := range o.pids {
 		eventually(t, fmt.Sprintf("server %d has ended", pid), func() bool { return !runs(pid) })
-	}
-	sweep()
-	for _, dir := range o.dirs {
-		if there(dir) {
-			t.Errorf("%s was not swept", dir)
-		}
+		eventually(t, o.dirs[i]+" is gone", func() bool { return !there(o.dirs[i]) })
 	}
 }
 
@@ -235,13 +230,46 @@ func TestTheWatchStopsTheServerByItself(t *testing.T) {
 	rd, err := StartRedis(t.Context(), Options{})
 	needed(t, err)
 	t.Cleanup(rd.Close)
-	if err := rd.process.watch.Close(); err != nil {
+	rd.process.watched.Lock()
+	err = rd.process.watch.Close()
+	rd.process.watched.Unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-rd.Gone():
 	case <-time.After(10 * time.Second):
 		t.Fatal("nobody stopped the server")
+	}
+	eventually(t, "the directory is gone", func() bool { return !there(rd.Dir()) })
+}
+
+func TestTheNextStartSweepsWhatWasAbandoned(t *testing.T) {
+	r, err := enter("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A server that outlived both its program and its watch.
+	left := exec.Command("/bin/sh", "-c", "while :; do read x || exit; done", r.run()+"/data")
+	stdin, err := left.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.path, "server.pid"), []byte(strconv.Itoa(left.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.pid.Close() // as if the program had been killed
+	sweep()
+	if there(r.path) {
+		t.Error("the room is still there")
+	}
+	var exit *exec.ExitError
+	if err := left.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGQUIT {
+		t.Errorf("the server ended with %v", err)
 	}
 }
 
