@@ -1,8 +1,12 @@
+// Command portalgate is Caddy with the portalgate module and its commands at the top.
 package main
 
 import (
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/portalgate/portalgate/caddymodule"
 )
 
-func main() { caddycmd.Main() }
+func main() {
+	caddymodule.Main()
+}

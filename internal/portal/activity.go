@@ -14,6 +14,8 @@ const (
 	VerbLoginFailed     Verb = "LOGIN_FAILED"
 	VerbLogout          Verb = "LOGOUT"
 	VerbAccountLocked   Verb = "ACCOUNT_LOCKED"
+	VerbAccountUnlocked Verb = "ACCOUNT_UNLOCKED"
+	VerbEmailVerified   Verb = "EMAIL_VERIFIED"
 	VerbPasswordChange  Verb = "PASSWORD_CHANGE"
 	VerbPasswordReset   Verb = "PASSWORD_RESET"
 	VerbProfileUpdate   Verb = "PROFILE_UPDATE"

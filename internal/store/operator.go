@@ -222,3 +222,20 @@ func (x *Tx) RevokeSessions(ctx context.Context, users []portal.UserID, d Deed) 
 	}
 	return ended, x.did(ctx, d, portal.VerbSessionsRevoked, users[0], map[string]string{"sessions_ended": fmt.Sprint(len(ended))})
 }
+
+// UnlockBy empties every purse of an address from a command.
+func (x *Tx) UnlockBy(ctx context.Context, e portal.Email, user portal.UserID, d Deed) (int64, error) {
+	n, err := x.Unlock(ctx, e)
+	if err != nil {
+		return 0, err
+	}
+	return n, x.did(ctx, d, portal.VerbAccountUnlocked, user, map[string]string{"purses": fmt.Sprint(n)})
+}
+
+// Verify confirms a person's address from a command.
+func (x *Tx) Verify(ctx context.Context, user portal.UserID, d Deed) error {
+	if _, err := x.tx.Exec(ctx, `update public.customer_users set is_email_verified = true, email_verification_token = null, email_verification_expires = null, updated_at = $2 where id = $1`, user, x.now); err != nil {
+		return fmt.Errorf("confirming an address: %w", err)
+	}
+	return x.did(ctx, d, portal.VerbEmailVerified, user, nil)
+}
