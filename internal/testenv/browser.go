@@ -6,11 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/portalgate/portalgate/internal/demo/npm"
@@ -91,6 +92,11 @@ func Tab(t testing.TB, browser context.Context) context.Context {
 	return ctx
 }
 
+// Awaited makes chromedp.Evaluate wait for the promise that an expression yields, and take its value.
+func Awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams {
+	return p.WithAwaitPromise(true).WithReturnByValue(true)
+}
+
 // chrome finds a browser.
 func chrome() string {
 	names := []string{"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable",
@@ -108,7 +114,7 @@ func chrome() string {
 
 // leftOver names a process of the browser that outlives it; it looks for a few seconds, because they end one by one.
 func leftOver(profile string) string {
-	if runtime.GOOS != "linux" {
+	if goruntime.GOOS != "linux" {
 		return ""
 	}
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -183,7 +183,9 @@ func role(ctx context.Context, c *cluster, name, attributes string) error {
 	return err
 }
 
-func owner(ctx context.Context, c *cluster) error { return role(ctx, c, "owner", "createrole createdb") }
+func owner(ctx context.Context, c *cluster) error {
+	return role(ctx, c, "owner", "createrole createdb")
+}
 
 // makeTemplate migrates once; every database is a copy of the result.
 func makeTemplate() (string, error) {
