@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
@@ -25,8 +24,8 @@ import (
 // At the end of the test the browser is closed and waited for; one that stays behind fails the test.
 func Browser(t testing.TB, flags ...string) context.Context {
 	t.Helper()
-	program := chrome()
-	if program == "" {
+	program, found := servers.Find(servers.Chromium)
+	if !found {
 		Missing(t, "no browser is installed (chromium, or the path in CHROME); this installs one: "+servers.Advice(servers.Chromium))
 	}
 	profile, err := os.MkdirTemp("", "portalgate-browser-") // not t.TempDir: that would complain about files the browser still writes
@@ -95,21 +94,6 @@ func Tab(t testing.TB, browser context.Context) context.Context {
 // Awaited makes chromedp.Evaluate wait for the promise that an expression yields, and take its value.
 func Awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams {
 	return p.WithAwaitPromise(true).WithReturnByValue(true)
-}
-
-// chrome finds a browser.
-func chrome() string {
-	names := []string{"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable",
-		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
-	if named := os.Getenv("CHROME"); named != "" {
-		names = []string{named}
-	}
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 // leftOver names a process of the browser that outlives it; it looks for a few seconds, because they end one by one.

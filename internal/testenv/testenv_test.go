@@ -325,6 +325,7 @@ type recorder struct {
 }
 
 func (r *recorder) Helper()               {}
+func (r *recorder) Errorf(string, ...any) { r.first("failed") }
 func (r *recorder) Skip(...any)           { r.first("skipped") }
 func (r *recorder) Fatalf(string, ...any) { r.first("failed") }
 
@@ -332,5 +333,18 @@ func (r *recorder) Fatalf(string, ...any) { r.first("failed") }
 func (r *recorder) first(what string) {
 	if r.was == "" {
 		r.was = what
+	}
+}
+
+func TestAGoldenFileIsComparedAndRewritten(t *testing.T) {
+	file := t.TempDir() + "/deep/a.golden"
+	t.Setenv("PORTALGATE_GOLDEN", "write")
+	Golden(t, file, []byte("one\ntwo\n"))
+	t.Setenv("PORTALGATE_GOLDEN", "")
+	Golden(t, file, []byte("one\ntwo\n"))
+	r := &recorder{TB: t}
+	Golden(r, file, []byte("one\n2\n"))
+	if r.was != "failed" {
+		t.Error("a difference went unnoticed")
 	}
 }

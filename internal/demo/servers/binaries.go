@@ -46,6 +46,11 @@ func system() (binaries, bool) {
 	return newest(dirs)
 }
 
+func findPostgres() (string, bool) {
+	b, ok := system()
+	return b.dir, ok
+}
+
 func newest(dirs []string) (best binaries, found bool) {
 	seen := map[string]bool{}
 	for _, dir := range dirs {

