@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -116,6 +116,26 @@ type UpstreamToken struct {
 	Secret string `json:"secret,omitempty"`
 }
 
+// bearer resolves the secret into what signs with it.
+func (u *UpstreamToken) bearer(literals bool) (*secret.Bearer, error) {
+	if literal(u.Secret) && !literals {
+		return nil, bad("upstream_token", "has its secret written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial")
+	}
+	v, err := caddy.NewReplacer().ReplaceOrErr(u.Secret, true, true)
+	if err != nil {
+		return nil, bad("upstream_token", "%v; is the variable set, and the file there?", err)
+	}
+	v = strings.TrimRight(v, "\r\n")
+	if v == "" {
+		return nil, bad("upstream_token", "%s is empty; is the variable set, and the file there?", u.Secret)
+	}
+	b, err := secret.NewBearer(v)
+	if err != nil {
+		return nil, bad("upstream_token", "%v", err)
+	}
+	return b, nil
+}
+
 // Mail says how mail leaves.
 type Mail struct {
 	// The sender, as in a From header.
@@ -214,9 +234,6 @@ func (a *App) resolve() (s settings, err error) {
 		if literalPassword(a.Redis) {
 			complain(bad("redis", "has a password written out; use {env.PORTALGATE_REDIS_URL} or {file.…}, or `literal_secrets allow` for a trial"))
 		}
-		if a.UpstreamToken != nil && literal(a.UpstreamToken.Secret) {
-			complain(bad("upstream_token", "has its secret written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial"))
-		}
 		if a.Mail != nil && literal(a.Mail.Password) {
 			complain(bad("mail", "has a password written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial"))
 		}
@@ -241,12 +258,10 @@ func (a *App) resolve() (s settings, err error) {
 		complain(bad("header_prefix", "%v", err))
 	}
 	if a.UpstreamToken != nil {
-		s.bearerSecret = text("upstream_token", a.UpstreamToken.Secret, true)
-		if s.bearerSecret != "" {
-			if s.bearer, err = secret.NewBearer(s.bearerSecret); err != nil {
-				complain(bad("upstream_token", "%v", err))
-			}
+		if s.bearer, err = a.UpstreamToken.bearer(a.LiteralSecrets); err != nil {
+			complain(err)
 		}
+		s.bearerSecret = text("upstream_token", a.UpstreamToken.Secret, true)
 	}
 	s.answerAfter = time.Duration(a.AnswerAfter)
 	switch {
@@ -358,15 +373,16 @@ func literal(s string) bool {
 	return s != "" && !(strings.Contains(s, "{env.") || strings.Contains(s, "{file."))
 }
 
-// literalPassword says whether an address has a password written out, in URL or keyword form.
+// An address has a password as URL (user:password@host) or in keyword form (password=…).
+var passwordInURL = regexp.MustCompile(`://[^/@]*:([^@]*)@`)
+var passwordInWords = regexp.MustCompile(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)
+
+// literalPassword says whether an address has a password written out.
 func literalPassword(s string) bool {
-	if u, err := url.Parse(s); err == nil && u.User != nil {
-		if p, ok := u.User.Password(); ok {
-			return literal(p)
+	for _, form := range []*regexp.Regexp{passwordInURL, passwordInWords} {
+		if m := form.FindStringSubmatch(s); m != nil && literal(m[1]) {
+			return true
 		}
-	}
-	if i := strings.Index(strings.ToLower(s), "password="); i >= 0 {
-		return literal(strings.FieldsFunc(s[i+len("password="):]+" ", func(r rune) bool { return r == ' ' || r == '&' })[0])
 	}
 	return false
 }

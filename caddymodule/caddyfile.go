@@ -195,6 +195,20 @@ func sub(where string, options map[string]option) option {
 	return func(d *caddyfile.Dispenser) error { return block(d, where, options) }
 }
 
+func bearerOption(to **UpstreamToken) option {
+	return func(d *caddyfile.Dispenser) error {
+		var kind string
+		if err := one(&kind)(d); err != nil {
+			return err
+		}
+		if kind != "jwt" {
+			return d.Errf("upstream_token is of the kind jwt, not %q", kind)
+		}
+		*to = new(UpstreamToken)
+		return block(d, "upstream_token", map[string]option{"secret": one(&(*to).Secret)})
+	}
+}
+
 // UnmarshalCaddyfile reads the global option; its grammar stands above parseGlobal.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -221,19 +235,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"prefix":             one(&a.Prefix),
 		"assertion_audience": one(&a.AssertionAudience),
 		"header_prefix":      one(&a.HeaderPrefix),
-		"upstream_token": func(d *caddyfile.Dispenser) error {
-			var kind string
-			if err := one(&kind)(d); err != nil {
-				return err
-			}
-			if kind != "jwt" {
-				return d.Errf("upstream_token is of the kind jwt, not %q", kind)
-			}
-			a.UpstreamToken = new(UpstreamToken)
-			return block(d, "upstream_token", map[string]option{"secret": one(&a.UpstreamToken.Secret)})
-		},
-		"answer_after":  duration(&a.AnswerAfter),
-		"hashing_slots": number(&a.HashingSlots),
+		"upstream_token":     bearerOption(&a.UpstreamToken),
+		"answer_after":       duration(&a.AnswerAfter),
+		"hashing_slots":      number(&a.HashingSlots),
 		"sessions": sub("sessions", map[string]option{
 			"access":            lives(func(l *SessionLives) *caddy.Duration { return &l.Access }),
 			"idle":              lives(func(l *SessionLives) *caddy.Duration { return &l.Idle }),
@@ -275,6 +279,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		require mfa <paths...>
 //		graphql     <paths...>
 //		cross_site  <METHOD> <path>
+//		upstream_token jwt {
+//			secret <placeholder>
+//		}
 //	}
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	gate := new(Handler)
@@ -300,7 +307,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.RequireMFA = append(h.RequireMFA, args[1:]...)
 			return nil
 		},
-		"graphql": many(&h.GraphQL),
+		"graphql":        many(&h.GraphQL),
+		"upstream_token": bearerOption(&h.UpstreamToken),
 		"cross_site": func(d *caddyfile.Dispenser) error {
 			args := d.RemainingArgs()
 			if len(args) != 2 {

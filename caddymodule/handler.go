@@ -11,8 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
-
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -41,10 +39,13 @@ type Handler struct {
 	// Paths that other sites may send to, each with its method: forwarded without session and identity. Default: none.
 	CrossSite []CrossSite `json:"cross_site,omitempty"`
 
-	app   *App
-	w     *world
-	rules admission.Rules
-	log   *zap.Logger
+	// A bearer token for the upstream of this site, in place of the app's. Default: the app's.
+	UpstreamToken *UpstreamToken `json:"upstream_token,omitempty"`
+
+	app     *App
+	w       *world
+	rules   admission.Rules
+	stamper *upstream.Stamper
 }
 
 // CrossSite is an exact method and path that other sites may post to, such as the return from a payment page.
@@ -62,13 +63,20 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app and reads the rules.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.log = ctx.Logger()
 	app, err := ctx.App("portalgate")
 	if err != nil {
 		return fmt.Errorf("portalgate: the global options block has no usable `portalgate { … }`: %w", err)
 	}
 	h.app = app.(*App)
 	h.w = h.app.world
+	h.stamper = h.w.stamper
+	if h.UpstreamToken != nil {
+		bearer, err := h.UpstreamToken.bearer(h.app.LiteralSecrets)
+		if err != nil {
+			return err
+		}
+		h.stamper = upstream.NewStamper(h.w.keys, h.w.prefix, h.app.settings.audience, bearer)
+	}
 	h.rules = admission.Rules{Prefix: h.app.settings.prefix}
 	var all []error
 	read := func(option string, in []string) (out []admission.Pattern) {
@@ -187,14 +195,14 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)
-	if st == nil || st.At() != a.Origin {
-		if st, err = h.w.stamper.Prepare(id, a.Origin); err != nil {
+	if !h.stamper.Made(st, a.Origin) {
+		if st, err = h.stamper.Prepare(id, a.Origin); err != nil {
 			h.w.site.Fail(w, r, v, err)
 			return nil, nil
 		}
 		res.Facts.Prepared.Store(st)
 	}
-	if err := h.w.stamper.Stamp(r, st, a.Client.At); err != nil {
+	if err := h.stamper.Stamp(r, st, a.Client.At); err != nil {
 		h.w.site.Fail(w, r, v, err)
 		return nil, nil
 	}

@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	caddymodule.Main()
+	caddymodule.Main(demoCommand())
 }

@@ -43,6 +43,7 @@ func NewStamper(keys *secret.Keyring, p Prefix, audience string, bearer *secret.
 
 // Stamped is what is told about one session at one origin, made once and used for every request.
 type Stamped struct {
+	by     *Stamper
 	origin string
 	id     portal.Identity
 	values [10]string
@@ -66,7 +67,7 @@ func (s *Stamper) Prepare(id portal.Identity, origin string) (*Stamped, error) {
 	for i, r := range id.Roles {
 		roles[i] = string(r)
 	}
-	st := &Stamped{origin: origin, id: id, values: [10]string{
+	st := &Stamped{by: s, origin: origin, id: id, values: [10]string{
 		string(id.Tenant), encode(id.Slug), string(id.User), encode(id.Email), encode(id.Name), encode(strings.Join(roles, "\x00")),
 		string(id.Customer), string(id.Session), portal.JoinAMR(methods(id.AMR)), strconv.FormatInt(id.AuthTime.Unix(), 10),
 	}}
@@ -115,8 +116,10 @@ func encode(s string) string {
 	return b.String()
 }
 
-// At says for which origin the values were made; a tenant may have several.
-func (st *Stamped) At() string { return st.origin }
+// Made says whether values were made by this stamper and for this origin; a tenant may have several of both.
+func (s *Stamper) Made(st *Stamped, origin string) bool {
+	return st != nil && st.by == s && st.origin == origin
+}
 
 // Stamp puts the identity on a request, each header once. On an error nothing may be forwarded (HDR-10).
 func (s *Stamper) Stamp(r *http.Request, st *Stamped, now time.Time) error {
