@@ -74,7 +74,6 @@ func commands() []*cobra.Command {
 type desk struct {
 	database, keyring, operator, reason string
 	json                                bool
-	out                                 io.Writer
 }
 
 func (d *desk) flags(c *cobra.Command, database, keyring bool) {

@@ -59,14 +59,3 @@ func (t *table) put(d [sha256.Size]byte, v verified, now time.Time) {
 	}
 	s.m[d] = v
 }
-
-func (t *table) len() int {
-	n := 0
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.RLock()
-		n += len(s.m)
-		s.mu.RUnlock()
-	}
-	return n
-}

@@ -133,12 +133,17 @@ type OldUser struct {
 	Active, Verified, Deleted                              bool
 }
 
-// What the old backend says, in its words.
-var (
-	errUnauthorized = errors.New("Unauthorized")
-	errTokenType    = errors.New("Invalid token type")
-	errInactive     = errors.New("User account is inactive")
-	errUnverified   = errors.New("Email not verified")
+// said is what the old backend says, in its words and its capitals.
+type said string
+
+// Error is the sentence.
+func (s said) Error() string { return string(s) }
+
+const (
+	errUnauthorized said = "Unauthorized"
+	errTokenType    said = "Invalid token type"
+	errInactive     said = "User account is inactive"
+	errUnverified   said = "Email not verified"
 )
 
 // cors is the header with which the old backend names a foreign origin; the gate takes it off.
