@@ -271,7 +271,7 @@ func TestXcaddyBuildsWhatMainBuilds(t *testing.T) {
 			t.Errorf("%s is not ours", p.ModulePath)
 		}
 	}
-	ours := regexp.MustCompile(`"(` + regexp.QuoteMeta(module) + `/[^"]+)"`).FindAllStringSubmatch(main, -1)
+	ours := regexp.MustCompile(`"(`+regexp.QuoteMeta(module)+`/[^"]+)"`).FindAllStringSubmatch(main, -1)
 	for _, i := range ours {
 		if !slices.ContainsFunc(b.Plugins, func(p plugin) bool { return p.ModulePath == i[1] }) {
 			t.Errorf("main.go imports %s, and xcaddy.json does not name it", i[1])
