@@ -31,7 +31,7 @@ import (
 // configurations with the same settings.
 type world struct {
 	settings settings
-	now      func() time.Time
+	clock    atomic.Pointer[func() time.Time] // set by tests only, which move time by hand
 
 	keys    *secret.Keyring
 	store   *store.Store
@@ -59,7 +59,7 @@ type world struct {
 
 // newWorld builds and dials nothing.
 func newWorld(s settings, log *zap.Logger) (*world, error) {
-	w := &world{settings: s, now: time.Now, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), ended: revocation.NewSet(2 * session.FactsLife)}
+	w := &world{settings: s, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
 	var err error
 	if w.keys, err = secret.Open(s.keyring); err != nil {
@@ -105,6 +105,14 @@ func newWorld(s settings, log *zap.Logger) (*world, error) {
 		Failed: w.feedFailed,
 	}
 	return w, nil
+}
+
+// now is the time of everything in this world.
+func (w *world) now() time.Time {
+	if clock := w.clock.Load(); clock != nil {
+		return (*clock)()
+	}
+	return time.Now()
 }
 
 func holds(nets []netip.Prefix, a netip.Addr) bool {
@@ -299,6 +307,9 @@ func (w *world) Destruct() error {
 	if stop != nil {
 		stop()
 		w.running.Wait()
+		if err := w.keeper.Settle(context.Background()); err != nil {
+			w.log.Load().Warn("writing session activity", zap.Error(err))
+		}
 	}
 	w.close()
 	return nil

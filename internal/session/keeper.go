@@ -66,11 +66,28 @@ func (k *Keeper) Run(ctx context.Context, failed func(error)) {
 		case <-ctx.Done():
 			return
 		case act := <-k.later:
-			c, cancel := context.WithTimeout(ctx, neighbourWait)
-			if err := act(c); err != nil && ctx.Err() == nil {
+			if err := k.act(ctx, act); err != nil && ctx.Err() == nil {
 				failed(err)
 			}
-			cancel()
+		}
+	}
+}
+
+func (k *Keeper) act(ctx context.Context, act func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, neighbourWait)
+	defer cancel()
+	return act(ctx)
+}
+
+// Settle does what was put off so far, and returns what went wrong: a program that stops owes it to its database.
+func (k *Keeper) Settle(ctx context.Context) error {
+	var all []error
+	for {
+		select {
+		case act := <-k.later:
+			all = append(all, k.act(ctx, act))
+		default:
+			return errors.Join(all...)
 		}
 	}
 }

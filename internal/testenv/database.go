@@ -28,8 +28,8 @@ type DB struct {
 	RootURL     string // a superuser, for whom no policy holds: for arranging and for looking, never for the code under test
 }
 
-// password of the roles on a server that asks for one. It opens nothing but databases of tests.
-const password = "portalgate-test"
+// rolePassword is of the roles on a server that asks for one. It opens nothing but databases of tests.
+const rolePassword = "portalgate-test"
 
 const databasePrefix = "portalgate_test_"
 
@@ -123,7 +123,7 @@ func external(address string) (*cluster, error) {
 	}
 	c := &cluster{
 		root: func(database string) string { return at(database, nil) },
-		role: func(database, role string) string { return at(database, url.UserPassword(role, password)) },
+		role: func(database, role string) string { return at(database, url.UserPassword(role, rolePassword)) },
 	}
 	return c, c.sweep(context.Background())
 }
@@ -175,7 +175,7 @@ func (c *cluster) exec(ctx context.Context, statements ...string) error {
 
 // role makes a login, unless another test binary was faster.
 func role(ctx context.Context, c *cluster, name, attributes string) error {
-	err := c.exec(ctx, "create role "+name+" login password '"+password+"' "+attributes)
+	err := c.exec(ctx, "create role "+name+" login password '"+rolePassword+"' "+attributes)
 	var e *pgconn.PgError
 	if errors.As(err, &e) && (e.Code == "42710" || e.Code == "23505") { // duplicate_object; or, in a race, unique_violation
 		return nil
