@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -24,65 +23,57 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 // Routes are the admin routes. They change nothing.
 func (a *Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
-		{Pattern: "/portalgate/health", Handler: caddy.AdminHandlerFunc(a.health)},
-		{Pattern: "/portalgate/ready", Handler: caddy.AdminHandlerFunc(a.ready)},
+		{Pattern: "/portalgate/health", Handler: reading(health)},
+		{Pattern: "/portalgate/ready", Handler: reading(func(w http.ResponseWriter, r *http.Request) { ready(w, r, everyWorld) })},
 	}
 }
 
-func (a *Admin) health(w http.ResponseWriter, r *http.Request) error {
-	return tell(w, r, http.StatusOK, map[string]any{"status": "up"})
+// reading lets only requests through that ask.
+func reading(h http.HandlerFunc) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed}
+		}
+		h(w, r)
+		return nil
+	}
 }
 
-type neighbour struct {
-	Up    bool   `json:"up"`
-	Says  string `json:"says,omitempty"`
-	Works string `json:"still_works,omitempty"`
-}
-
-func (a *Admin) ready(w http.ResponseWriter, r *http.Request) error {
-	status := http.StatusOK
-	var rows []map[string]any
+// everyWorld is each world that a configuration of this process uses.
+func everyWorld() (all []*world) {
 	worlds.Range(func(_, v any) bool {
-		x := v.(*world)
-		row := map[string]any{}
-		db := neighbour{Up: x.fit.Load()}
-		if !db.Up {
-			db.Says, db.Works = "not judged fit yet", "nothing: the gate is shut"
-			if why := x.why.Load(); why != nil {
-				db.Says = (*why).Error()
-			}
-		} else if err := x.store.Ready(r.Context()); err != nil {
-			db = neighbour{false, "does not answer", "signed-in people go on until their access token ends"}
-		} else if at, err := x.store.Clock(r.Context()); err == nil && time.Until(at).Abs() > 2*time.Second {
-			db = neighbour{false, "its clock and ours differ by " + time.Until(at).Abs().Round(time.Millisecond).String(), "everything; times are wrong"}
-		}
-		row["postgresql"] = db
-		if !db.Up {
-			status = http.StatusServiceUnavailable
-		}
-		if x.redis != nil {
-			rd := neighbour{Up: true}
-			if err := x.redis.Ping(r.Context()).Err(); err != nil {
-				rd = neighbour{false, "does not answer", "everything; limits by network are kept by this process"}
-			}
-			row["redis"] = rd
-		}
-		rows = append(rows, row)
+		all = append(all, v.(*world))
 		return true
 	})
-	if len(rows) == 0 {
-		status = http.StatusServiceUnavailable
-	}
-	return tell(w, r, status, map[string]any{"ready": status == http.StatusOK, "neighbours": rows})
+	return all
 }
 
-func tell(w http.ResponseWriter, r *http.Request, status int, body any) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed}
+func health(w http.ResponseWriter, _ *http.Request) {
+	tell(w, http.StatusOK, map[string]any{"status": "up"})
+}
+
+// ready answers 200 when every world may be sent traffic, else 503, with the reasons in both.
+func ready(w http.ResponseWriter, r *http.Request, of func() []*world) {
+	all := of()
+	out := readiness{Ready: len(all) > 0, Neighbours: []neighbour{}}
+	for _, x := range all {
+		one := x.ready(r.Context())
+		out.Ready = out.Ready && one.Ready
+		out.Draining = out.Draining || one.Draining
+		out.Neighbours = append(out.Neighbours, one.Neighbours...)
 	}
+	status := http.StatusOK
+	if !out.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	tell(w, status, out)
+}
+
+func tell(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	return json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(w).Encode(body) // the asker has gone: nobody to tell
 }
 
 var _ caddy.AdminRouter = (*Admin)(nil)

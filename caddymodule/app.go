@@ -86,6 +86,10 @@ type App struct {
 	// Caddy's autosave file. Default: false.
 	LiteralSecrets bool `json:"literal_secrets,omitempty"`
 
+	// A read-only listener with /health, /ready, /metrics and /version, and nothing else, as `:9180` or
+	// `127.0.0.1:9180`. It belongs in a network that the world does not reach. Default: none.
+	Observe string `json:"observe,omitempty"`
+
 	// The mail server that `doctor` checks. Default: none.
 	Mail *Mail `json:"mail,omitempty"`
 
@@ -94,6 +98,8 @@ type App struct {
 	settings settings
 	key      string
 	world    *world
+
+	observatory *observatory
 }
 
 // SessionLives are the lives of sessions and tokens; zero values keep the policy's.
@@ -184,7 +190,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.world = w.(*world)
-	return nil
+	return measure(ctx.GetMetricsRegistry())
 }
 
 // bad is a complaint about an option.
@@ -272,6 +278,10 @@ func (a *App) resolve() (s settings, err error) {
 	}
 	s.exempt = prefixes("limit_exempt", a.LimitExempt, complain)
 	s.plaintext = prefixes("plaintext_network", a.PlaintextNetworks, complain)
+	if a.Observe != "" {
+		_, err := observeAddress(a.Observe)
+		complain(err)
+	}
 	if a.Mail != nil && (a.Mail.From == "" || a.Mail.SMTP == "") {
 		complain(bad("mail", "needs `from` and `smtp`"))
 	}
@@ -393,7 +403,10 @@ func (a *App) Validate() error { return nil }
 // Start judges the database and begins to follow it. A database that cannot be reached leaves the gate shut and is
 // asked again; one that is unfit stops the start.
 func (a *App) Start() error {
-	return a.world.start(a.ctx, a.log)
+	if err := a.world.start(a.ctx, a.log); err != nil {
+		return err
+	}
+	return a.observe()
 }
 
 // Stop does nothing: open streams are drained by Caddy, and the world outlives this configuration if the next one
@@ -402,6 +415,7 @@ func (a *App) Stop() error { return nil }
 
 // Cleanup gives the world back; the last one to do so ends it.
 func (a *App) Cleanup() error {
+	a.observatory.close() // here and not in Stop: until everything has drained, probes are told that it drains
 	if a.world == nil {
 		return nil
 	}

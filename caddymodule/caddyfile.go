@@ -45,6 +45,7 @@ func init() {
 //		password_min       <number>
 //		limit_exempt       <networks...>
 //		literal_secrets    allow
+//		observe            <address>
 //		mail {
 //			from <sender>
 //			smtp <host:port> {
@@ -248,6 +249,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"sessions_per_user": number(&a.SessionsPerUser),
 		"password_min":      number(&a.PasswordMin),
 		"limit_exempt":      many(&a.LimitExempt),
+		"observe":           one(&a.Observe),
 		"literal_secrets": func(d *caddyfile.Dispenser) error {
 			var s string
 			if err := one(&s)(d); err != nil {

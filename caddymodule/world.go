@@ -52,6 +52,8 @@ type world struct {
 	fit atomic.Bool           // the database has been judged fit
 	why atomic.Pointer[error] // the last complaint, for health
 
+	watch watch // what was seen of the neighbours
+
 	mu      sync.Mutex
 	stop    context.CancelFunc
 	running sync.WaitGroup

@@ -30,6 +30,7 @@ type Deps struct {
 // Service has the flows as its methods. It may be used by many goroutines.
 type Service struct {
 	Deps
+	counts counts
 }
 
 // New makes a Service.
@@ -37,7 +38,7 @@ func New(d Deps) *Service {
 	if d.Exempt == nil {
 		d.Exempt = func(portal.Client) bool { return false }
 	}
-	return &Service{d}
+	return &Service{Deps: d}
 }
 
 // The sentences that are the same for everybody.

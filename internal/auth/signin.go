@@ -19,7 +19,8 @@ import (
 const maxRows = 4
 
 // SignIn checks an address and a password. Every answer that depends on the account is released at the same moment.
-func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials) (Outcome, error) {
+func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials) (out Outcome, err error) {
+	defer func() { s.counts.signIn(out, err) }()
 	email, err := portal.ParseEmail(in.Email)
 	if err != nil {
 		return Outcome{}, input("email", "Enter your e-mail address, like name@example.com.")
@@ -34,7 +35,7 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err := s.chargeNetwork(ctx, t, c); err != nil {
 		return Outcome{}, err
 	}
-	out, err := s.signIn(ctx, t, c, cookies, in, email, typed)
+	out, err = s.signIn(ctx, t, c, cookies, in, email, typed)
 	if err != nil {
 		return Outcome{}, &Held{Err: troubled(err), Release: s.release(c.At)}
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -58,6 +59,8 @@ type Limiter struct {
 	wait    time.Duration
 	mu      sync.Mutex
 	downFor time.Time // Redis is not asked again before
+
+	degraded atomic.Int64
 }
 
 // New makes a limiter; client may be nil.
@@ -78,12 +81,18 @@ func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) D
 			degraded = l.redis != nil
 			d = l.local.spend(now, c, degraded)
 		}
+		if degraded {
+			l.degraded.Add(1)
+		}
 		if d.Degraded = degraded; !d.Allowed {
 			return d
 		}
 	}
 	return Decision{Allowed: true, Degraded: degraded}
 }
+
+// Degraded counts the decisions that this process took alone because Redis did not answer.
+func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 
 var errNoRedis = errors.New("no Redis")
 

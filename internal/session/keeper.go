@@ -45,6 +45,7 @@ type Keeper struct {
 	facts   *factsTable
 	flights singleflight.Group
 	later   chan func(context.Context) error
+	counts  counts
 }
 
 // New makes a Keeper.
@@ -226,6 +227,7 @@ func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now tim
 		defer cancel()
 		epoch := k.o.Ended.Epoch() // before the question: a change that comes during it makes the answer stale
 		row, err := k.o.Store.Facts(ctx, t.ID, portal.SessionID(id), now)
+		k.counts.read.Add(1)
 		switch {
 		case errors.Is(err, store.ErrNone):
 			return nil, errEnded(err)
@@ -243,6 +245,7 @@ func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now tim
 	if err != nil {
 		var p *portal.Problem
 		if errors.As(err, &p) && p.Kind == portal.ProblemSessionExpired {
+			k.counts.ended.Add(1)
 			k.facts.drop(v.session)
 		}
 		return nil, err

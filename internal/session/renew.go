@@ -147,6 +147,7 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 		seen := ref.SuccessorPresentedAt
 		if !seen.IsZero() && (now.Sub(seen) > k.o.Policy.RefreshGrace || !bound(ref, who)) {
 			refused = errEnded(errors.New("a replaced refresh token came back"))
+			k.counts.reused.Add(1)
 			if _, err := x.EndSession(ctx, ref.Session.ID, portal.EndReuse); err != nil {
 				return err
 			}
@@ -176,6 +177,7 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 	if err != nil {
 		return Resumed{}, unavailable(err)
 	}
+	k.counts.renewed.Add(1)
 	return Resumed{Facts: f, Grant: &g}, nil
 }
 

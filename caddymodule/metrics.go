@@ -1,0 +1,96 @@
+package caddymodule
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// meter reads the counters of every world when Prometheus asks. There is one for the process, registered with each
+// configuration's registry: counters outlive a reload because their owners do, and nothing is counted twice.
+type meter struct{}
+
+var theMeter = meter{}
+
+// The metrics. Labels are bounded: never a person, an address or a tenant.
+var (
+	metricSignIns   = prometheus.NewDesc("portalgate_sign_ins_total", "Sign-ins by password, by what came of them.", []string{"result"}, nil)
+	metricSessions  = prometheus.NewDesc("portalgate_sessions_total", "Sessions, by what happened: read from the database, renewed, reused, ended.", []string{"event"}, nil)
+	metricHashing   = prometheus.NewDesc("portalgate_hashing", "Password checks now: running, waiting.", []string{"state"}, nil)
+	metricHashed    = prometheus.NewDesc("portalgate_hashed_total", "Password checks so far: done, refused because the queue was full.", []string{"result"}, nil)
+	metricStreams   = prometheus.NewDesc("portalgate_streams", "Open sockets and event streams of signed-in people.", nil, nil)
+	metricStale     = prometheus.NewDesc("portalgate_revocations_age_seconds", "How long ago revocations were last read.", nil, nil)
+	metricPool      = prometheus.NewDesc("portalgate_database_connections", "Open connections to PostgreSQL.", nil, nil)
+	metricTrips     = prometheus.NewDesc("portalgate_database_acquires_total", "How often a connection to PostgreSQL was taken.", nil, nil)
+	metricDegraded  = prometheus.NewDesc("portalgate_limiter_degraded_total", "Limit decisions that this process took alone because Redis did not answer.", nil, nil)
+	metricNeighbour = prometheus.NewDesc("portalgate_neighbour_up", "Whether a neighbour was up when it was last looked at.", []string{"neighbour"}, nil)
+)
+
+// Describe lists the metrics.
+func (meter) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour} {
+		to <- d
+	}
+}
+
+// Collect reads the counters, summed over all worlds of the process.
+func (meter) Collect(to chan<- prometheus.Metric) {
+	signIns, sessions := map[string]int64{}, map[string]int64{}
+	up := map[string]bool{}
+	var running, waiting, done, refused, streams, connections, trips, degraded int64
+	stale := 0.0
+	for _, x := range everyWorld() {
+		for result, n := range x.auth.Counts() {
+			signIns[result] += n
+		}
+		for event, n := range x.keeper.Counts() {
+			sessions[event] += n
+		}
+		s := x.hasher.Stats()
+		running, waiting, done, refused = running+s.Running, waiting+s.Waiting, done+s.Done, refused+s.Refused
+		streams += int64(x.streams.Len())
+		connections, trips, degraded = connections+int64(x.store.Connections()), trips+x.store.Trips(), degraded+x.limits.Degraded()
+		stale = max(stale, min(x.feed.Stale(time.Now()).Seconds(), 1e6))
+		for name, is := range x.watch.states() {
+			up[name] = is
+		}
+	}
+	count := func(d *prometheus.Desc, n int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for result, n := range signIns {
+		count(metricSignIns, n, result)
+	}
+	for event, n := range sessions {
+		count(metricSessions, n, event)
+	}
+	gauge(metricHashing, float64(running), "running")
+	gauge(metricHashing, float64(waiting), "waiting")
+	count(metricHashed, done, "done")
+	count(metricHashed, refused, "refused")
+	gauge(metricStreams, float64(streams))
+	gauge(metricStale, stale)
+	gauge(metricPool, float64(connections))
+	count(metricTrips, trips)
+	count(metricDegraded, degraded)
+	for name, is := range up {
+		v := 0.0
+		if is {
+			v = 1
+		}
+		gauge(metricNeighbour, v, name)
+	}
+}
+
+// measure registers the meter with a configuration's registry. A second app in it finds it there.
+func measure(r *prometheus.Registry) error {
+	var there prometheus.AlreadyRegisteredError
+	if err := r.Register(theMeter); err != nil && !errors.As(err, &there) {
+		return bad("metrics", "%v", err)
+	}
+	return nil
+}
