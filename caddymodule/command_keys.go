@@ -73,7 +73,7 @@ func keysCommand() *cobra.Command {
 			})
 		})
 	l.flags(list, false, true)
-	return group("keys", "Makes and shows the keyring", generate, list)
+	return group("keys", "Makes, shows and rotates the keyring", generate, list, keysRotate())
 }
 
 func migrateCommand() *cobra.Command {
