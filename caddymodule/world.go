@@ -181,6 +181,18 @@ func (w *world) judge(ctx context.Context) (err error) {
 	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
 		return err
 	}
+	if err := w.registerKeys(ctx); err != nil {
+		return err
+	}
+	if err := w.directory(ctx); err != nil {
+		return err
+	}
+	w.fit.Store(true)
+	return nil
+}
+
+// registerKeys has the database know the keys it is written with, and refuses to write it with others.
+func (w *world) registerKeys(ctx context.Context) error {
 	var prints []store.KeyPrint
 	for _, k := range w.keys.Keys() {
 		prints = append(prints, store.KeyPrint{ID: k.ID, Purpose: string(k.Purpose), Fingerprint: k.Fingerprint()})
@@ -188,10 +200,6 @@ func (w *world) judge(ctx context.Context) (err error) {
 	if err := w.store.RegisterKeys(ctx, prints, w.now()); err != nil {
 		return fmt.Errorf("keyring %s: %w", w.settings.keyring, err)
 	}
-	if err := w.directory(ctx); err != nil {
-		return err
-	}
-	w.fit.Store(true)
 	return nil
 }
 
@@ -220,6 +228,7 @@ func (w *world) retry(ctx context.Context) {
 func (w *world) refresh(ctx context.Context) {
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()
+	known := w.keys.Turn()
 	for {
 		select {
 		case <-ctx.Done():
@@ -231,6 +240,14 @@ func (w *world) refresh(ctx context.Context) {
 		}
 		if err := w.keys.Reload(); err != nil {
 			w.log.Load().Warn("reading the keyring again; the keys already loaded go on", zap.Error(err))
+		}
+		if turn := w.keys.Turn(); turn != known && w.fit.Load() {
+			if err := w.registerKeys(ctx); err != nil {
+				w.log.Load().Error("noting the rotated keys in the database", zap.Error(err))
+				continue
+			}
+			known = turn
+			w.log.Load().Info("the keyring was read again", zap.Int("keys", len(w.keys.Keys())))
 		}
 	}
 }

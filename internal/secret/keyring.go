@@ -70,6 +70,8 @@ const (
 type Keyring struct {
 	path string
 	set  atomic.Pointer[keyset]
+	read [sha256.Size]byte // digest of the file as last read; under mu
+	turn atomic.Uint64
 
 	mu       sync.Mutex // one reading at a time
 	lastRead time.Time
@@ -137,9 +139,17 @@ func (k *Keyring) reload() error {
 		}
 		return err
 	}
-	k.set.Store(set)
+	if sum := sha256.Sum256(b); sum != k.read {
+		k.read = sum
+		k.set.Store(set)
+		k.turn.Add(1)
+	}
 	return nil
 }
+
+// Turn grows each time the file was found to say something else. What was verified with the keys before it may have
+// been signed with a key that is trusted no longer.
+func (k *Keyring) Turn() uint64 { return k.turn.Load() }
 
 // Path is where the keyring was read from.
 func (k *Keyring) Path() string { return k.path }

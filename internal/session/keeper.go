@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -46,6 +47,7 @@ type Keeper struct {
 	flights singleflight.Group
 	later   chan func(context.Context) error
 	counts  counts
+	turn    atomic.Uint64 // of the keyring, when the table was last known to be good
 }
 
 // New makes a Keeper.
@@ -166,6 +168,11 @@ func userBytes(f *Facts) [16]byte {
 func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verified, error) {
 	if token == "" || len(token) > secret.MaxAccessLen {
 		return verified{}, secret.ErrInvalid
+	}
+	// After a leak the old key ends in that moment, and what it signed must not live on in our memory.
+	if turn := k.o.Keys.Turn(); turn != k.turn.Load() {
+		k.tokens.clear()
+		k.turn.Store(turn)
 	}
 	d := sha256.Sum256([]byte(token))
 	tenant, _ := portal.IDBytes(t)

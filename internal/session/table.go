@@ -59,3 +59,13 @@ func (t *table) put(d [sha256.Size]byte, v verified, now time.Time) {
 	}
 	s.m[d] = v
 }
+
+// clear forgets everything.
+func (t *table) clear() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		clear(s.m)
+		s.mu.Unlock()
+	}
+}
