@@ -52,7 +52,8 @@ type world struct {
 	fit atomic.Bool           // the database has been judged fit
 	why atomic.Pointer[error] // the last complaint, for health
 
-	watch watch // what was seen of the neighbours
+	isCut atomic.Bool // neither server answers
+	watch watch       // what was seen of the neighbours
 
 	mu      sync.Mutex
 	stop    context.CancelFunc
@@ -85,7 +86,7 @@ func newWorld(s settings, log *zap.Logger) (*world, error) {
 		return nil, fmt.Errorf("portalgate: hashing: %w", err)
 	}
 	w.limits = ratelimit.New(w.redis)
-	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now})
+	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
 	w.auth = auth.New(auth.Deps{
 		Store: w.store, Hasher: w.hasher, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
@@ -168,6 +169,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 		w.keeper.Run(run, func(err error) { w.log.Load().Warn("writing session activity", zap.Error(err)) })
 	})
 	w.running.Go(func() { w.refresh(run) })
+	w.running.Go(func() { w.watchBoth(run) })
 	return nil
 }
 

@@ -25,6 +25,10 @@ type Options struct {
 	Realm  string
 	Now    func() time.Time
 
+	// CutOff says that no server has answered for so long that a revocation could have been missed; then nothing
+	// passes. Nil: never.
+	CutOff func() bool
+
 	Verified int // access tokens held as verified; 0: two million
 	Known    int // sessions whose facts are held; 0: 100,000
 }
@@ -57,6 +61,9 @@ func New(o Options) *Keeper {
 	}
 	if o.Known == 0 {
 		o.Known = 100_000
+	}
+	if o.CutOff == nil {
+		o.CutOff = func() bool { return false }
 	}
 	return &Keeper{o: o, tokens: newTable(o.Verified), facts: newFacts(o.Known), later: make(chan func(context.Context) error, 1024)}
 }
@@ -114,6 +121,8 @@ func problem(kind portal.ProblemKind, public string, err error) *portal.Problem 
 
 var errNoSession = problem(portal.ProblemSessionRequired, "Please sign in.", nil)
 
+var errCutOff = errors.New("no server answers, and a revocation could have been missed")
+
 func errEnded(cause error) error {
 	return problem(portal.ProblemSessionExpired, "You have been signed out. Please sign in again.", cause)
 }
@@ -127,6 +136,9 @@ func unavailable(err error) error {
 func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who portal.Client, renewable bool) (Resumed, error) {
 	if c.Access == "" && c.Refresh == "" {
 		return Resumed{}, errNoSession
+	}
+	if k.o.CutOff() {
+		return Resumed{}, unavailable(errCutOff)
 	}
 	now := who.At
 	v, err := k.verify(c.Access, t.ID, now)
