@@ -31,8 +31,9 @@ type App struct {
 	// How many connections to the database are held at most. Default: 10.
 	DatabaseConnections int `json:"database_connections,omitempty"`
 
-	// The address of Redis, as `redis://`, `rediss://` or `unix://`. Default: none, which is right for a single
-	// gateway; limits are then kept by this process.
+	// The address of Redis, as `redis://`, `rediss://` or `unix://`; a Cluster with `?addr=host:port` for each further
+	// node, Sentinel with `?master_name=name`. Default: none, which is right for a single gateway; limits are then kept
+	// by this process.
 	Redis string `json:"redis,omitempty"`
 
 	// The keyring file, made by `portalgate keys generate`. Required.

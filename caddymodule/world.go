@@ -127,21 +127,6 @@ func holds(nets []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// openRedis reads an address: one node, or several of a cluster or of Sentinel.
-func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient, error) {
-	o, err := redis.ParseURL(address)
-	if err != nil {
-		return nil, errors.New("its address cannot be read; write redis://host:6379, rediss://host:6379 or unix:///path")
-	}
-	if o.Network != "unix" && o.TLSConfig == nil && !store.LocalHost(hostOf(o.Addr), plaintext) {
-		return nil, fmt.Errorf("the connection to %s is without TLS; write rediss:// or name the network with `plaintext_network`", o.Addr)
-	}
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
-	o.MaxRetries = -1
-	o.ContextTimeoutEnabled = true
-	return redis.NewClient(o), nil
-}
-
 // start begins to follow the database, once for all configurations that share the world. A database that answers and
 // is unfit is an error; one that does not answer leaves the gate shut.
 func (w *world) start(ctx context.Context, log *zap.Logger) error {

@@ -1,0 +1,81 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// redisWait bounds each question to Redis; the limiter waits for less.
+const redisWait = time.Second
+
+// openRedis reads an address and dials nothing. There are three forms:
+//
+//	redis://host:6379                                            one node (rediss:// with TLS, unix:///path for a socket)
+//	redis://host1:6379?addr=host2:6379&addr=host3:6379           a Cluster
+//	redis://sentinel1:26379?addr=sentinel2:26379&master_name=one Sentinel
+func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient, error) {
+	unreadable := errors.New("its address cannot be read; write redis://host:6379, rediss://host:6379 or unix:///path, a Cluster with ?addr=host:port for each further node, Sentinel with ?master_name=name")
+	u, err := url.Parse(address)
+	if err != nil { // its text may hold the password
+		return nil, unreadable
+	}
+	switch q := u.Query(); {
+	case q.Has("master_name"):
+		o, err := redis.ParseFailoverURL(address)
+		if err != nil {
+			return nil, unreadable
+		}
+		if err := sheltered(o.TLSConfig != nil, plaintext, o.SentinelAddrs...); err != nil {
+			return nil, err
+		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
+		o.MaxRetries, o.ContextTimeoutEnabled = -1, true
+		return redis.NewFailoverClient(o), nil
+	case q.Has("addr"):
+		o, err := redis.ParseClusterURL(address)
+		if err != nil {
+			return nil, unreadable
+		}
+		if err := sheltered(o.TLSConfig != nil, plaintext, o.Addrs...); err != nil {
+			return nil, err
+		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
+		o.ContextTimeoutEnabled = true
+		o.MaxRedirects = 3 // a key's node may have moved; that is no failure
+		return redis.NewClusterClient(o), nil
+	}
+	o, err := redis.ParseURL(address)
+	if err != nil {
+		return nil, unreadable
+	}
+	if o.Network != "unix" {
+		if err := sheltered(o.TLSConfig != nil, plaintext, o.Addr); err != nil {
+			return nil, err
+		}
+	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
+	o.MaxRetries, o.ContextTimeoutEnabled = -1, true
+	return redis.NewClient(o), nil
+}
+
+// sheltered refuses a connection that leaves the machine without TLS (CFG-02).
+func sheltered(tls bool, plaintext []netip.Prefix, addrs ...string) error {
+	for _, a := range addrs {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			host = a
+		}
+		if !tls && !store.LocalHost(host, plaintext) {
+			return fmt.Errorf("the connection to %s is without TLS; write rediss:// or name the network with `plaintext_network`", a)
+		}
+	}
+	return nil
+}
