@@ -48,6 +48,8 @@ type world struct {
 	hosts   *admission.Hosts
 	feed    *revocation.Feed
 
+	used []string // parts to give back
+
 	log atomic.Pointer[zap.Logger]
 	fit atomic.Bool           // the database has been judged fit
 	why atomic.Pointer[error] // the last complaint, for health
@@ -61,31 +63,17 @@ type world struct {
 }
 
 // newWorld builds and dials nothing.
-func newWorld(s settings, log *zap.Logger) (*world, error) {
-	w := &world{settings: s, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), ended: revocation.NewSet(2 * session.FactsLife)}
+func newWorld(s settings, log *zap.Logger) (w *world, err error) {
+	w = &world{settings: s, hosts: &admission.Hosts{}, ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
-	var err error
-	if w.keys, err = secret.Open(s.keyring); err != nil {
-		return nil, fmt.Errorf("portalgate: keyring: %w", err)
-	}
-	if w.store, err = store.Open(s.database, store.Options{MaxConns: s.conns, Plaintext: s.plaintext}); err != nil {
-		return nil, fmt.Errorf("portalgate: database: %w", err)
-	}
-	if s.redis != "" {
-		if w.redis, err = openRedis(s.redis, s.plaintext); err != nil {
-			w.store.Close()
-			return nil, fmt.Errorf("portalgate: redis: %w", err)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.giveBack())
 		}
+	}()
+	if err := w.furnish(s); err != nil {
+		return nil, err
 	}
-	var pepper password.Pepper
-	if p := w.keys.Pepper(w.now); p != nil {
-		pepper = p
-	}
-	if w.hasher, err = password.New(password.Config{Slots: s.slots, Pepper: pepper}); err != nil {
-		w.close()
-		return nil, fmt.Errorf("portalgate: hashing: %w", err)
-	}
-	w.limits = ratelimit.New(w.redis)
 	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
 	w.auth = auth.New(auth.Deps{
 		Store: w.store, Hasher: w.hasher, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
@@ -98,7 +86,6 @@ func newWorld(s settings, log *zap.Logger) (*world, error) {
 		Log: func() *zap.Logger { return w.log.Load() },
 	})
 	if err != nil {
-		w.close()
 		return nil, fmt.Errorf("portalgate: pages: %w", err)
 	}
 	w.feed = &revocation.Feed{
@@ -108,6 +95,60 @@ func newWorld(s settings, log *zap.Logger) (*world, error) {
 		Failed: w.feedFailed,
 	}
 	return w, nil
+}
+
+// furnish takes the parts that a reload keeps.
+func (w *world) furnish(s settings) (err error) {
+	w.keys, err = use(w, "keyring", s.keyring, func() (*secret.Keyring, func(), error) {
+		k, err := secret.Open(s.keyring)
+		return k, func() {}, err
+	})
+	if err == nil {
+		err = w.keys.Reload() // it may be another configuration's, read a while ago
+	}
+	if err != nil {
+		return fmt.Errorf("portalgate: keyring: %w", err)
+	}
+	w.store, err = use(w, "database", fmt.Sprintf("%q %d %v", s.database, s.conns, s.plaintext), func() (*store.Store, func(), error) {
+		x, err := store.Open(s.database, store.Options{MaxConns: s.conns, Plaintext: s.plaintext})
+		return x, func() { x.Close() }, err
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: database: %w", err)
+	}
+	if s.redis != "" {
+		w.redis, err = use(w, "redis", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (redis.UniversalClient, func(), error) {
+			c, err := openRedis(s.redis, s.plaintext)
+			return c, func() { _ = c.Close() }, err // nothing is waiting for its answer any more
+		})
+		if err != nil {
+			return fmt.Errorf("portalgate: redis: %w", err)
+		}
+	}
+	w.hasher, err = use(w, "hashing", fmt.Sprintf("%d %q", s.slots, s.keyring), func() (*password.Hasher, func(), error) {
+		var pepper password.Pepper
+		if p := w.keys.Pepper(w.now); p != nil {
+			pepper = p
+		}
+		h, err := password.New(password.Config{Slots: s.slots, Pepper: pepper})
+		return h, func() {}, err
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: hashing: %w", err)
+	}
+	w.limits, err = use(w, "limits", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (*ratelimit.Limiter, func(), error) {
+		return ratelimit.New(w.redis), func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: limits: %w", err)
+	}
+	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
+		return upstream.NewStreams(), func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: streams: %w", err)
+	}
+	return nil
 }
 
 // now is the time of everything in this world.
@@ -317,15 +358,7 @@ func (w *world) Destruct() error {
 			w.log.Load().Warn("writing session activity", zap.Error(err))
 		}
 	}
-	w.close()
-	return nil
-}
-
-func (w *world) close() {
-	if w.redis != nil {
-		_ = w.redis.Close() // nothing is waiting for its answer any more
-	}
-	w.store.Close()
+	return w.giveBack()
 }
 
 var (
