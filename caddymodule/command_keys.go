@@ -127,5 +127,5 @@ func migrateCommand() *cobra.Command {
 	printSQL := command("print", "Prints the SQL that `migrate up` runs on a new database",
 		"  portalgate migrate print > portalgate.sql", cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error { return migrations.Print(c.OutOrStdout()) })
-	return group("migrate", "Makes and updates the tables", up, status, printSQL)
+	return group("migrate", "Makes and updates the tables", up, status, migrateCheck(), printSQL)
 }
