@@ -1,6 +1,7 @@
 -- +goose Up
--- What the ERP's staff write by SQL takes effect on every gateway: the note is written in their transaction. The body
--- stands in an exception block that only warns, because an ERP's write never fails because of us.
+-- What the ERP's staff write by SQL takes effect on every gateway: the note is written in their transaction, and what
+-- must not come back (a password that was replaced, a person who was switched off) ends the sessions for good. The
+-- body stands in an exception block that only warns, because an ERP's write never fails because of us.
 -- +goose StatementBegin
 create function portalgate.erp_hand() returns trigger language plpgsql
 	security definer set search_path = pg_catalog, pg_temp
@@ -33,7 +34,15 @@ begin
 	which := case when what = 'user' then (coalesce(n, o) ->> 'id')::uuid else tenant end;
 	perform set_config('app.current_tenant_id', tenant::text, true);
 	insert into portalgate.revocations (tenant_id, kind, subject, at) values (tenant, what, which, portalgate.gateway_time());
-	perform set_config('app.current_tenant_id', coalesce(before, ''), true);
+	if what = 'user' and tg_op = 'UPDATE' and (o -> 'password_hash' is distinct from n -> 'password_hash'
+			or not coalesce((n ->> 'is_active')::boolean, false) or n ->> 'deleted_at' is not null or o -> 'tenant_id' is distinct from n -> 'tenant_id') then
+		update portalgate.sessions set ended_at = portalgate.gateway_time(),
+			end_reason = case when o -> 'password_hash' is distinct from n -> 'password_hash' then 'password_changed' else 'user_blocked' end
+			where which = any (choices) and ended_at is null;
+	end if;
+	-- Never back to an empty text: a policy of the ERP's that casts the setting would fail on it, and shows no rows for
+	-- the tenant of nobody as it does for none.
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
 	return null;
 exception when others then
 	raise warning 'portalgate could not note a change of %: %', tg_table_name, sqlerrm;
