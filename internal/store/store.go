@@ -186,26 +186,19 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 	if _, ok := portal.IDBytes(t); !ok {
 		return fmt.Errorf("beginning a transaction: tenant %q: %w", t, portal.ErrID)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*s.wait)
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
-	conn, err := s.acquire(ctx)
+	conn, tx, err := s.begin(ctx, t, now)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return said(fmt.Errorf("beginning a transaction: %w", err))
-	}
 	done := false
 	defer func() {
 		if !done { // an error or a panic: nothing of it stays
 			_ = tx.Rollback(context.WithoutCancel(ctx)) // a connection that cannot roll back is closed by the pool
 		}
 	}()
-	if _, err := tx.Exec(ctx, setTenant, string(t), now.UTC().Format(time.RFC3339Nano)); err != nil {
-		return said(fmt.Errorf("setting the tenant: %w", err))
-	}
 	if err := fn(&Tx{tx, t, now}); err != nil {
 		return said(err)
 	}
@@ -214,6 +207,28 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 	}
 	done = true
 	return nil
+}
+
+// begin opens a transaction of a tenant. A connection that died in the pool, as all do when the server restarts, is no
+// answer yet: nothing was done on it, so the next one is tried.
+func (s *Store) begin(ctx context.Context, t portal.TenantID, now time.Time) (*pgxpool.Conn, pgx.Tx, error) {
+	for tries := 0; ; tries++ {
+		conn, err := s.acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.Begin(ctx)
+		if err == nil {
+			if _, err = tx.Exec(ctx, setTenant, string(t), now.UTC().Format(time.RFC3339Nano)); err == nil {
+				return conn, tx, nil
+			}
+		}
+		dead := conn.Conn().IsClosed()
+		conn.Release()
+		if err = said(fmt.Errorf("beginning a transaction: %w", err)); !dead || !errors.Is(err, ErrUnavailable) || tries >= int(s.pool.Config().MaxConns) {
+			return nil, nil, err
+		}
+	}
 }
 
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
@@ -234,13 +249,19 @@ func (s *Store) single(ctx context.Context, t portal.TenantID, now time.Time, sc
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return err
+	for tries := 0; ; tries++ {
+		conn, err := s.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		b.Queue(setTenant, string(t), now.UTC().Format(time.RFC3339Nano))
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scan(rows) })
+		err = said(conn.SendBatch(ctx, b).Close())
+		dead := conn.Conn().IsClosed()
+		conn.Release()
+		if !dead || !errors.Is(err, ErrUnavailable) || tries >= int(s.pool.Config().MaxConns) {
+			return err // what died in the pool is asked again on the next connection: a reading may be done twice
+		}
 	}
-	defer conn.Release()
-	b := &pgx.Batch{}
-	b.Queue(setTenant, string(t), now.UTC().Format(time.RFC3339Nano))
-	b.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scan(rows) })
-	return said(conn.SendBatch(ctx, b).Close())
 }
