@@ -23,7 +23,8 @@ type site struct {
 	keyring  string
 	database string
 	redis    string
-	upstream string
+	raw      *testenv.Raw
+	upstream string // its address
 	global   string // further lines of the global option
 	block    string // further lines of the directive
 }
@@ -48,7 +49,8 @@ func newSite(t testing.TB) *site {
 	s.tenant = db.Tenant(t)
 	s.house.Person(t, s.tenant, testenv.Visitor{})
 	s.house.Person(t, s.tenant, testenv.Visitor{Email: "bob@buyer.example", Name: "Bob Buyer"})
-	s.upstream = testenv.NewRaw(t).Addr()
+	s.raw = testenv.NewRaw(t)
+	s.upstream = s.raw.Addr()
 	return s
 }
 
