@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,7 @@ type Hasher struct {
 	peak    atomic.Int64
 	done    atomic.Int64
 	refused atomic.Int64
+	left    atomic.Int64 // KiB that finished hashes left to the collector
 }
 
 // New makes a Hasher.
@@ -129,6 +131,25 @@ func (h *Hasher) do(ctx context.Context, work func()) error {
 	return nil
 }
 
+// tidy bounds what finished hashes leave behind. Each has used its parameters' memory, which only the collector takes
+// back, and a collector that is set for few collections lets many times the slots' memory pile up before it runs
+// (DOS-01: memory stays within base and slots). With a large heap a collection costs more and its share is smaller,
+// so that it runs less often.
+func (h *Hasher) tidy(kib uint32) {
+	left := h.left.Add(int64(kib))
+	if left < int64(h.c.Memory)*int64(h.c.Slots) {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if live[0].Value.Kind() == metrics.KindUint64 && left < int64(live[0].Value.Uint64()>>11) { // half of it, in KiB
+		return
+	}
+	if h.left.CompareAndSwap(left, 0) {
+		runtime.GC()
+	}
+}
+
 // Stats are the pool's counters.
 type Stats struct{ Running, Waiting, Peak, Done, Refused int64 }
 
@@ -159,7 +180,10 @@ func (h *Hasher) Hash(ctx context.Context, p Prepared) (Stored, error) {
 	}
 	out := phc{memory: h.c.Memory, passes: h.c.Passes, lanes: h.c.Lanes, salt: make([]byte, saltBytes)}
 	rand.Read(out.salt)
-	if err := h.do(ctx, func() { out.key = argon2.IDKey(in, out.salt, out.passes, out.memory, out.lanes, keyBytes) }); err != nil {
+	if err := h.do(ctx, func() {
+		out.key = argon2.IDKey(in, out.salt, out.passes, out.memory, out.lanes, keyBytes)
+		h.tidy(out.memory)
+	}); err != nil {
 		return Stored{}, err
 	}
 	s.PHC = out.String()
@@ -183,6 +207,7 @@ func (h *Hasher) Check(ctx context.Context, p Prepared, s Stored) (Verdict, erro
 	err = h.do(ctx, func() {
 		got := argon2.IDKey(in, stored.salt, stored.passes, stored.memory, stored.lanes, uint32(len(stored.key)))
 		v.Match = subtle.ConstantTimeCompare(got, stored.key) == 1
+		h.tidy(stored.memory)
 	})
 	if v.Match {
 		current := ""
@@ -217,5 +242,6 @@ func (h *Hasher) Decoy(ctx context.Context, p Prepared) error {
 	return h.do(ctx, func() {
 		key := argon2.IDKey([]byte(p.text), salt[:], h.c.Passes, h.c.Memory, h.c.Lanes, keyBytes)
 		subtle.ConstantTimeCompare(key, make([]byte, keyBytes))
+		h.tidy(h.c.Memory)
 	})
 }
