@@ -35,6 +35,11 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err := s.chargeNetwork(ctx, t, c); err != nil {
 		return Outcome{}, err
 	}
+	leave, err := s.Hasher.Enter()
+	if err != nil { // a full house says so at once, to everybody alike
+		return Outcome{}, troubled(err)
+	}
+	defer leave()
 	out, err = s.signIn(ctx, t, c, cookies, in, email, typed)
 	if err != nil {
 		return Outcome{}, &Held{Err: troubled(err), Release: s.release(c.At)}

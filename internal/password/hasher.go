@@ -66,6 +66,7 @@ type Hasher struct {
 	peak    atomic.Int64
 	done    atomic.Int64
 	refused atomic.Int64
+	inside  atomic.Int64
 	left    atomic.Int64 // KiB that finished hashes left to the collector
 }
 
@@ -93,6 +94,17 @@ func New(c Config) (*Hasher, error) {
 		return nil, fmt.Errorf("hashing parameters m=%d t=%d p=%d: %w", c.Memory, c.Passes, c.Lanes, ErrStoredParameters)
 	}
 	return &Hasher{c: c, slots: make(chan struct{}, c.Slots)}, nil
+}
+
+// Enter takes a place for one guess, before anything is asked of a database for it: as many may be under way as there
+// are slots and places in the queue, and who comes on top is told ErrBusy at once (DOS-01). leave gives the place back.
+func (h *Hasher) Enter() (leave func(), err error) {
+	if h.inside.Add(1) > int64(h.c.Slots+h.c.Queue) {
+		h.inside.Add(-1)
+		h.refused.Add(1)
+		return nil, ErrBusy
+	}
+	return func() { h.inside.Add(-1) }, nil
 }
 
 // do runs one piece of hashing in a slot. The queue is short: who would wait longer is told at once.
