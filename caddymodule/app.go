@@ -95,7 +95,7 @@ type App struct {
 	key      string
 	world    *world
 
-	plainOnly bool // every gate speaks plain HTTP and trusts no proxy
+	gates, plain int // handlers of this configuration, and those that speak plain HTTP and trust no proxy
 
 	observatory *observatory
 }
@@ -143,8 +143,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	var wrong complaints
 	s, err := a.resolve()
 	wrong.add(err)
-	err = a.survey()
-	wrong.add(err)
+	wrong.add(a.guardEndpoint())
 	if err := wrong.err(); err != nil {
 		return err
 	}

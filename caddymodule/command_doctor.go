@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -122,26 +120,11 @@ func (d *doctor) configuration() {
 	if err != nil {
 		d.found.complain("configuration", err)
 	}
-	around := surroundings{http: whole.AppsRaw["http"]}
-	if whole.Admin != nil {
-		around.admin, around.adminOff, around.adminRemote = whole.Admin.Listen, whole.Admin.Disabled, whole.Admin.Remote != nil
-	}
-	v := around.judge()
-	if err := v.wrong.err(); err != nil {
+	if _, err := checkEndpoint(whole.Admin); err != nil {
 		d.found.complain("configuration", err)
 	}
-	for _, h := range gates(around.http) {
-		if _, err := h.judge(); err != nil {
-			d.found.complain("configuration", err)
-		}
-		if h.UpstreamToken != nil {
-			if _, _, err := h.UpstreamToken.bearer(app.LiteralSecrets); err != nil {
-				d.found.complain("configuration", places(h.Places).at(err))
-			}
-		}
-	}
-	for _, n := range v.notes {
-		d.found.add("configuration", note, "%s", n)
+	if d.found.wrong() == before {
+		d.validate(whole)
 	}
 	if d.found.wrong() == before {
 		d.found.add("configuration", fine, "%s can be read, and every option is in its bounds", d.config)
@@ -152,6 +135,41 @@ func (d *doctor) configuration() {
 	d.plaintext = app.PlaintextNetworks
 	if app.Mail != nil {
 		d.mail = app.Mail.SMTP
+	}
+}
+
+// validate has Caddy set everything up, as it would before it starts, and listens to what is logged meanwhile.
+func (d *doctor) validate(whole *caddy.Config) {
+	log, err := os.CreateTemp("", "portalgate-doctor-")
+	if err != nil {
+		d.found.add("configuration", note, "not validated as a whole: %v", err)
+		return
+	}
+	defer os.Remove(log.Name())
+	defer log.Close()
+	whole.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN",
+		WriterRaw:  caddyconfig.JSONModuleObject(map[string]any{"filename": log.Name()}, "output", "file", nil),
+		EncoderRaw: json.RawMessage(`{"format": "json"}`),
+	}}}}
+	if err := caddy.Validate(whole); err != nil {
+		_, own, found := strings.Cut(err.Error(), "portalgate: ")
+		if !found {
+			own = err.Error()
+		}
+		d.found.add("configuration", wrong, "%s", own)
+	}
+	for lines := json.NewDecoder(log); ; {
+		var line struct {
+			Logger string `json:"logger"`
+			Text   string `json:"msg"`
+			Place  string `json:"place"`
+		}
+		if lines.Decode(&line) != nil {
+			return
+		}
+		if strings.HasSuffix(line.Logger, "portalgate") {
+			d.found.add("configuration", note, "%s", strings.TrimSpace(line.Text+" "+line.Place))
+		}
 	}
 }
 
@@ -196,36 +214,6 @@ func readConfig(file string) (*caddy.Config, []caddyconfig.Warning, error) {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return cfg, warnings, nil
-}
-
-// gates are the handlers in a configuration of sites, wherever they stand.
-func gates(sites json.RawMessage) (found []*Handler) {
-	var look func(v any)
-	look = func(v any) {
-		switch v := v.(type) {
-		case []any:
-			for _, x := range v {
-				look(x)
-			}
-		case map[string]any:
-			if v["handler"] == "portalgate" {
-				b, err := json.Marshal(v)
-				h := new(Handler)
-				if err == nil && json.Unmarshal(b, h) == nil {
-					found = append(found, h)
-				}
-				return
-			}
-			for _, key := range slices.Sorted(maps.Keys(v)) {
-				look(v[key])
-			}
-		}
-	}
-	var whole any
-	if json.Unmarshal(sites, &whole) == nil { // what cannot be read has been complained about
-		look(whole)
-	}
-	return found
 }
 
 func (d *doctor) examineRedis(ctx context.Context) {

@@ -80,6 +80,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.app.met(server)
 	h.w = h.app.world
 	h.stamper = h.w.stamper
 	h.rules = rules

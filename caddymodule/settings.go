@@ -110,7 +110,7 @@ func (a *App) text(option, raw string, complain func(error)) string {
 func filled(raw string) (string, error) {
 	v, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
 	if err != nil {
-		return "", fmt.Errorf("%w; is the variable set, and the file there and readable?", err)
+		return "", fmt.Errorf("%s; is the variable set, and the file there and readable?", strings.TrimPrefix(err.Error(), "evaluated placeholder "))
 	}
 	if v = strings.TrimRight(v, "\r\n"); strings.TrimSpace(v) == "" {
 		return "", fmt.Errorf("%s is empty; is the variable set, and the file there and readable?", raw)
