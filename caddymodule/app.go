@@ -2,18 +2,10 @@ package caddymodule
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"net/netip"
-	"regexp"
-	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-
-	"github.com/portalgate/portalgate/internal/portal"
-	"github.com/portalgate/portalgate/internal/secret"
 )
 
 func init() {
@@ -94,11 +86,16 @@ type App struct {
 	// The mail server that `doctor` checks. Default: none.
 	Mail *Mail `json:"mail,omitempty"`
 
+	// Where in the Caddyfile the options stand, for error messages; the adapter writes it. Default: none.
+	Places map[string]string `json:"places,omitempty"`
+
 	ctx      caddy.Context
 	log      *zap.Logger
 	settings settings
 	key      string
 	world    *world
+
+	gates, plain int // handlers of this configuration, and those that speak plain HTTP and trust no proxy
 
 	observatory *observatory
 }
@@ -123,26 +120,6 @@ type UpstreamToken struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-// bearer resolves the secret into what signs with it.
-func (u *UpstreamToken) bearer(literals bool) (*secret.Bearer, error) {
-	if literal(u.Secret) && !literals {
-		return nil, bad("upstream_token", "has its secret written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial")
-	}
-	v, err := caddy.NewReplacer().ReplaceOrErr(u.Secret, true, true)
-	if err != nil {
-		return nil, bad("upstream_token", "%v; is the variable set, and the file there?", err)
-	}
-	v = strings.TrimRight(v, "\r\n")
-	if v == "" {
-		return nil, bad("upstream_token", "%s is empty; is the variable set, and the file there?", u.Secret)
-	}
-	b, err := secret.NewBearer(v)
-	if err != nil {
-		return nil, bad("upstream_token", "%v", err)
-	}
-	return b, nil
-}
-
 // Mail says how mail leaves.
 type Mail struct {
 	// The sender, as in a From header.
@@ -160,26 +137,14 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "portalgate", New: func() caddy.Module { return new(App) }}
 }
 
-// settings are the app's fields with placeholders resolved and defaults filled in. It never leaves this package and
-// is never encoded.
-type settings struct {
-	database, redis, keyring string
-	conns, slots             int
-	policy                   portal.Policy
-	policyName               string
-	realm, prefix            string
-	audience, headerPrefix   string
-	bearer                   *secret.Bearer
-	bearerSecret             string
-	answerAfter              time.Duration
-	exempt, plaintext        []netip.Prefix
-}
-
 // Provision resolves placeholders and judges what it can without asking anybody. It dials nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
+	var wrong complaints
 	s, err := a.resolve()
-	if err != nil {
+	wrong.add(err)
+	wrong.add(a.guardEndpoint())
+	if err := wrong.err(); err != nil {
 		return err
 	}
 	a.settings = s
@@ -194,217 +159,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return measure(ctx.GetMetricsRegistry())
 }
 
-// bad is a complaint about an option.
-func bad(option, format string, args ...any) error {
-	return fmt.Errorf("portalgate: %s: %s", option, fmt.Sprintf(format, args...))
-}
-
-func (a *App) resolve() (s settings, err error) {
-	var all []error
-	complain := func(err error) { all = append(all, err) }
-	repl := caddy.NewReplacer()
-	text := func(option, raw string, required bool) string {
-		v, err := repl.ReplaceOrErr(raw, true, true)
-		if err != nil {
-			complain(bad(option, "%v; is the variable set, and the file there?", err))
-			return ""
-		}
-		if required && strings.TrimSpace(v) == "" {
-			if raw == "" {
-				complain(bad(option, "is missing"))
-			} else {
-				complain(bad(option, "%s is empty; is the variable set, and the file there?", raw))
-			}
-		}
-		return strings.TrimRight(v, "\r\n")
-	}
-	s.database = text("database", a.Database, true)
-	s.redis = text("redis", a.Redis, false)
-	if a.Redis != "" && s.redis == "" {
-		complain(bad("redis", "%s is empty; set it, or leave the option out for a single gateway", a.Redis))
-	}
-	s.keyring = text("keyring", a.Keyring, true)
-	s.conns, s.slots = a.DatabaseConnections, a.HashingSlots
-	if s.conns < 0 || s.conns > 1000 {
-		complain(bad("database_connections", "%d is not between 1 and 1000", s.conns))
-	}
-	if s.conns == 0 {
-		s.conns = 10
-	}
-	if s.slots < 0 || s.slots > 256 {
-		complain(bad("hashing_slots", "%d is not between 1 and 256", s.slots))
-	}
-	if !a.LiteralSecrets {
-		if literalPassword(a.Database) {
-			complain(bad("database", "has a password written out, which the admin API and Caddy's autosave file would show; use {env.PORTALGATE_DATABASE_URL} or {file.…}, or `literal_secrets allow` for a trial"))
-		}
-		if literalPassword(a.Redis) {
-			complain(bad("redis", "has a password written out; use {env.PORTALGATE_REDIS_URL} or {file.…}, or `literal_secrets allow` for a trial"))
-		}
-		if a.Mail != nil && literal(a.Mail.Password) {
-			complain(bad("mail", "has a password written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial"))
-		}
-	}
-	switch a.Policy {
-	case "", "review":
-		s.policy, s.policyName = portal.DefaultPolicy(), "review"
-	case "nist":
-		s.policy, s.policyName = portal.NISTPolicy(), "nist"
-	default:
-		complain(bad("policy", "%q is none; write review or nist", a.Policy))
-	}
-	complain(a.numbers(&s.policy))
-	s.realm = orElse(a.Realm, "customers")
-	s.prefix = orElse(a.Prefix, "/auth")
-	if !strings.HasPrefix(s.prefix, "/") || strings.HasSuffix(s.prefix, "/") || strings.ContainsAny(s.prefix, "%?#;\\ *") || strings.Contains(s.prefix, "//") || strings.Contains(s.prefix, "..") {
-		complain(bad("prefix", "%q is not a path like /auth", s.prefix))
-	}
-	s.audience = orElse(a.AssertionAudience, "portal-upstream")
-	s.headerPrefix = orElse(a.HeaderPrefix, "X-Portal-")
-	if err := checkHeaderPrefix(s.headerPrefix); err != nil {
-		complain(bad("header_prefix", "%v", err))
-	}
-	if a.UpstreamToken != nil {
-		if s.bearer, err = a.UpstreamToken.bearer(a.LiteralSecrets); err != nil {
-			complain(err)
-		}
-		s.bearerSecret = text("upstream_token", a.UpstreamToken.Secret, true)
-	}
-	s.answerAfter = time.Duration(a.AnswerAfter)
-	switch {
-	case a.AnswerAfter < 0 || s.answerAfter > 5*time.Second:
-		complain(bad("answer_after", "%s is not between 0 and 5s", s.answerAfter))
-	case s.answerAfter == 0:
-		s.answerAfter = 250 * time.Millisecond
-	}
-	s.exempt = prefixes("limit_exempt", a.LimitExempt, complain)
-	s.plaintext = prefixes("plaintext_network", a.PlaintextNetworks, complain)
-	if a.Observe != "" {
-		_, err := observeAddress(a.Observe)
-		complain(err)
-	}
-	if a.Mail != nil && (a.Mail.From == "" || a.Mail.SMTP == "") {
-		complain(bad("mail", "needs `from` and `smtp`"))
-	}
-	return s, errors.Join(all...)
-}
-
-func orElse(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
-}
-
-func checkHeaderPrefix(p string) error {
-	letters := 0
-	for i := 0; i < len(p); i++ {
-		switch c := p[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-			letters++
-		case c == '-':
-		default:
-			return fmt.Errorf("%q has the character %q; letters, digits and dashes make a header's name", p, c)
-		}
-	}
-	if letters < 3 || !strings.HasSuffix(p, "-") {
-		return fmt.Errorf("%q must have at least three letters and end with a dash, like X-Portal-", p)
-	}
-	return nil
-}
-
-func prefixes(option string, in []string, complain func(error)) (out []netip.Prefix) {
-	for _, s := range in {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			addr, aerr := netip.ParseAddr(s)
-			if aerr != nil {
-				complain(bad(option, "%q is not a network like 203.0.113.0/24", s))
-				continue
-			}
-			p = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		if p.Bits() == 0 {
-			complain(bad(option, "%s is the whole internet; name the network that is meant", s))
-			continue
-		}
-		out = append(out, p.Masked())
-	}
-	return out
-}
-
-// numbers lays the operator's lives over the policy's.
-func (a *App) numbers(p *portal.Policy) error {
-	set := func(to *time.Duration, from caddy.Duration) {
-		if from > 0 {
-			*to = time.Duration(from)
-		}
-	}
-	var all []error
-	if l := a.Sessions; l != nil {
-		for name, d := range map[string]caddy.Duration{"access": l.Access, "idle": l.Idle, "absolute": l.Absolute, "remember_idle": l.RememberIdle, "remember_absolute": l.RememberAbsolute} {
-			if d < 0 {
-				all = append(all, bad("sessions "+name, "is negative"))
-			}
-		}
-		set(&p.AccessLife, l.Access)
-		set(&p.Idle, l.Idle)
-		set(&p.Absolute, l.Absolute)
-		set(&p.RememberIdle, l.RememberIdle)
-		set(&p.RememberAbsolute, l.RememberAbsolute)
-		if l.Access > 0 && p.RenewBefore > p.AccessLife/3 {
-			p.RenewBefore = p.AccessLife / 3
-		}
-	}
-	if p.AccessLife < time.Minute || p.AccessLife > time.Hour {
-		all = append(all, bad("sessions access", "%s is not between 1m and 1h; a revoked session relies on it being short", p.AccessLife))
-	}
-	if p.Idle < p.AccessLife || p.RememberIdle < p.AccessLife {
-		all = append(all, bad("sessions idle", "is shorter than the access token's %s, which would outlive it", p.AccessLife))
-	}
-	if p.Absolute < p.Idle || p.RememberAbsolute < p.RememberIdle {
-		all = append(all, bad("sessions absolute", "is shorter than the idle limit"))
-	}
-	if a.SessionsPerUser < 0 || a.SessionsPerUser > 1000 {
-		all = append(all, bad("sessions_per_user", "%d is not between 1 and 1000", a.SessionsPerUser))
-	} else if a.SessionsPerUser > 0 {
-		p.SessionsPerUser = a.SessionsPerUser
-	}
-	if a.PasswordMin != 0 {
-		if a.PasswordMin < 8 || a.PasswordMin > 64 {
-			all = append(all, bad("password_min", "%d is not between 8 and 64", a.PasswordMin))
-		}
-		p.PasswordMin = a.PasswordMin
-	}
-	return errors.Join(all...)
-}
-
-// literal says whether a secret was written out rather than named by a run-time placeholder.
-func literal(s string) bool {
-	return s != "" && !(strings.Contains(s, "{env.") || strings.Contains(s, "{file."))
-}
-
-// An address has a password as URL (user:password@host) or in keyword form (password=…).
-var passwordInURL = regexp.MustCompile(`://[^/@]*:([^@]*)@`)
-var passwordInWords = regexp.MustCompile(`(?i)\bpassword\s*=\s*('[^']*'|[^\s&]+)`)
-
-// literalPassword says whether an address has a password written out.
-func literalPassword(s string) bool {
-	for _, form := range []*regexp.Regexp{passwordInURL, passwordInWords} {
-		if m := form.FindStringSubmatch(s); m != nil && literal(m[1]) {
-			return true
-		}
-	}
-	return false
-}
-
-// Validate has nothing left to judge: Provision has joined every complaint.
-func (a *App) Validate() error { return nil }
-
 // Start judges the database and begins to follow it. A database that cannot be reached leaves the gate shut and is
 // asked again; one that is unfit stops the start.
 func (a *App) Start() error {
 	if err := a.world.start(a.ctx, a.log); err != nil {
+		return places(a.Places).at(err)
+	}
+	if err := a.stranded(); err != nil {
 		return err
 	}
 	return a.observe()
@@ -429,6 +190,5 @@ var worlds = caddy.NewUsagePool()
 var (
 	_ caddy.App          = (*App)(nil)
 	_ caddy.Provisioner  = (*App)(nil)
-	_ caddy.Validator    = (*App)(nil)
 	_ caddy.CleanerUpper = (*App)(nil)
 )

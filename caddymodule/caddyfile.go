@@ -1,6 +1,9 @@
 package caddymodule
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/portalgate/portalgate/internal/admission"
 )
 
 func init() {
@@ -68,15 +73,37 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 // option is how one subdirective is read.
 type option func(d *caddyfile.Dispenser) error
 
+// noting is where the places of a block's options are noted, and under which name; the zero value notes nothing.
+type noting struct {
+	places *map[string]string
+	parent string
+}
+
+func (n noting) note(name string, d *caddyfile.Dispenser) {
+	if n.places == nil {
+		return
+	}
+	if *n.places == nil {
+		*n.places = places{}
+	}
+	if name = strings.TrimSpace(n.parent + " " + name); (*n.places)[name] == "" {
+		(*n.places)[name] = fmt.Sprintf("%s:%d", d.File(), d.Line())
+	}
+}
+
+func (n noting) in(name string) noting {
+	return noting{n.places, strings.TrimSpace(n.parent + " " + name)}
+}
+
 // block reads the subdirectives of the present block. A name that is not known is an error that says which one was
 // probably meant; one that comes twice is an error too.
-func block(d *caddyfile.Dispenser, where string, options map[string]option, repeat ...string) error {
+func block(d *caddyfile.Dispenser, where string, at noting, options map[string]option, repeat ...string) error {
 	seen := map[string]bool{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
 		read, ok := options[name]
 		if !ok {
-			if near := nearest(name, options); near != "" {
+			if near := nearest(name, slices.Collect(maps.Keys(options))); near != "" {
 				return d.Errf("%s has no option %q; did you mean %q?", where, name, near)
 			}
 			return d.Errf("%s has no option %q", where, name)
@@ -89,6 +116,7 @@ func block(d *caddyfile.Dispenser, where string, options map[string]option, repe
 			return d.Errf("%s has %q twice", where, name)
 		}
 		seen[name] = true
+		at.note(name, d)
 		if err := read(d); err != nil {
 			return err
 		}
@@ -96,10 +124,10 @@ func block(d *caddyfile.Dispenser, where string, options map[string]option, repe
 	return nil
 }
 
-// nearest is the known name that a misspelt one is closest to.
-func nearest(name string, options map[string]option) string {
-	best, at := "", 4
-	for o := range options {
+// nearest is the known name that a misspelt one is closest to; empty when none is near.
+func nearest(name string, known []string) string {
+	best, at := "", min(4, len(name))
+	for _, o := range known {
 		if n := distance(name, o); n < at || n == at && o < best {
 			best, at = o, n
 		}
@@ -151,6 +179,28 @@ func many(to *[]string) option {
 	}
 }
 
+// patterns takes paths, and complains on the line that has a wrong one.
+func patterns(to *[]string) option {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		args := d.RemainingArgs()
+		if len(args) == 0 {
+			return d.ArgErr()
+		}
+		return addPatterns(d, name, args, to)
+	}
+}
+
+func addPatterns(d *caddyfile.Dispenser, name string, args []string, to *[]string) error {
+	for _, p := range args {
+		if _, err := admission.ParsePattern(p); err != nil {
+			return d.Errf("%s: %v", name, err)
+		}
+	}
+	*to = append(*to, args...)
+	return nil
+}
+
 func number(to *int) option {
 	return func(d *caddyfile.Dispenser) error {
 		name := d.Val()
@@ -192,11 +242,11 @@ func with(first, rest option) option {
 	}
 }
 
-func sub(where string, options map[string]option) option {
-	return func(d *caddyfile.Dispenser) error { return block(d, where, options) }
+func sub(where string, at noting, options map[string]option) option {
+	return func(d *caddyfile.Dispenser) error { return block(d, where, at.in(where), options) }
 }
 
-func bearerOption(to **UpstreamToken) option {
+func bearerOption(to **UpstreamToken, at noting) option {
 	return func(d *caddyfile.Dispenser) error {
 		var kind string
 		if err := one(&kind)(d); err != nil {
@@ -206,13 +256,15 @@ func bearerOption(to **UpstreamToken) option {
 			return d.Errf("upstream_token is of the kind jwt, not %q", kind)
 		}
 		*to = new(UpstreamToken)
-		return block(d, "upstream_token", map[string]option{"secret": one(&(*to).Secret)})
+		return block(d, "upstream_token", at.in("upstream_token"), map[string]option{"secret": one(&(*to).Secret)})
 	}
 }
 
 // UnmarshalCaddyfile reads the global option; its grammar stands above parseGlobal.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
+	at := noting{places: &a.Places}
+	at.note("", d)
 	if d.NextArg() {
 		return d.Errf("portalgate takes a block in the global options, not %q", d.Val())
 	}
@@ -224,22 +276,22 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return duration(to(a.Sessions))(d)
 		}
 	}
-	return block(d, "portalgate", map[string]option{
-		"database": with(one(&a.Database), sub("database", map[string]option{
+	return block(d, "portalgate", at, map[string]option{
+		"database": with(one(&a.Database), sub("database", at, map[string]option{
 			"connections":       number(&a.DatabaseConnections),
 			"plaintext_network": many(&a.PlaintextNetworks),
 		})),
-		"redis":              with(one(&a.Redis), sub("redis", map[string]option{"plaintext_network": many(&a.PlaintextNetworks)})),
+		"redis":              with(one(&a.Redis), sub("redis", at, map[string]option{"plaintext_network": many(&a.PlaintextNetworks)})),
 		"keyring":            one(&a.Keyring),
 		"policy":             one(&a.Policy),
 		"realm":              one(&a.Realm),
 		"prefix":             one(&a.Prefix),
 		"assertion_audience": one(&a.AssertionAudience),
 		"header_prefix":      one(&a.HeaderPrefix),
-		"upstream_token":     bearerOption(&a.UpstreamToken),
+		"upstream_token":     bearerOption(&a.UpstreamToken, at),
 		"answer_after":       duration(&a.AnswerAfter),
 		"hashing_slots":      number(&a.HashingSlots),
-		"sessions": sub("sessions", map[string]option{
+		"sessions": sub("sessions", at, map[string]option{
 			"access":            lives(func(l *SessionLives) *caddy.Duration { return &l.Access }),
 			"idle":              lives(func(l *SessionLives) *caddy.Duration { return &l.Idle }),
 			"absolute":          lives(func(l *SessionLives) *caddy.Duration { return &l.Absolute }),
@@ -263,9 +315,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		},
 		"mail": func(d *caddyfile.Dispenser) error {
 			a.Mail = new(Mail)
-			return block(d, "mail", map[string]option{
+			return block(d, "mail", at.in("mail"), map[string]option{
 				"from": one(&a.Mail.From),
-				"smtp": with(one(&a.Mail.SMTP), sub("smtp", map[string]option{
+				"smtp": with(one(&a.Mail.SMTP), sub("smtp", at.in("mail"), map[string]option{
 					"username": one(&a.Mail.Username),
 					"password": one(&a.Mail.Password),
 				})),
@@ -296,21 +348,22 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 // UnmarshalCaddyfile reads the directive; its grammar stands above parseDirective.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
+	at := noting{places: &h.Places}
+	at.note("", d)
 	if d.NextArg() {
 		return d.Errf("portalgate takes a block, not %q", d.Val())
 	}
-	return block(d, "portalgate", map[string]option{
-		"public": many(&h.Public),
+	return block(d, "portalgate", at, map[string]option{
+		"public": patterns(&h.Public),
 		"require": func(d *caddyfile.Dispenser) error {
 			args := d.RemainingArgs()
 			if len(args) < 2 || args[0] != "mfa" {
 				return d.Err("require is written `require mfa /path/*`")
 			}
-			h.RequireMFA = append(h.RequireMFA, args[1:]...)
-			return nil
+			return addPatterns(d, "require mfa", args[1:], &h.RequireMFA)
 		},
-		"graphql":        many(&h.GraphQL),
-		"upstream_token": bearerOption(&h.UpstreamToken),
+		"graphql":        patterns(&h.GraphQL),
+		"upstream_token": bearerOption(&h.UpstreamToken, at),
 		"cross_site": func(d *caddyfile.Dispenser) error {
 			args := d.RemainingArgs()
 			if len(args) != 2 {

@@ -1,25 +1,19 @@
 package caddymodule
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"runtime/debug"
+	"sort"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
-
-	"github.com/portalgate/portalgate/internal/portal"
-	"github.com/portalgate/portalgate/internal/secret"
-	"github.com/portalgate/portalgate/internal/store"
+	"github.com/spf13/pflag"
 )
 
 func init() {
@@ -28,31 +22,50 @@ func init() {
 		Name:  "portalgate",
 		Short: "Runs the portal gate's own commands: keys, migrate, tenant, user, doctor",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Use = "portalgate"
-			for _, c := range commands() {
-				cmd.AddCommand(c)
-			}
+			lift(group("portalgate", "Runs the portal gate's own commands", "  caddy portalgate doctor --config Caddyfile", commands()...), cmd)
+			cmd.Hidden = caddy.CustomBinaryName == "portalgate" // there they stand at the top
 		},
 	})
 }
 
+// foreign are the commands of Caddy that would replace our binary by another one.
+var foreign = []string{"upgrade", "add-package", "remove-package"}
+
 // Main is the main function of our own binary: Caddy's, with our commands at the top, more of them where given, and
 // the collector set for a proxy.
 func Main(more ...*cobra.Command) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "upgrade", "add-package", "remove-package":
-			fmt.Fprintf(os.Stderr, "%s is not for this program: it would replace it by another Caddy without the gate. Build with xcaddy to add plugins (see xcaddy.json).\n", os.Args[1])
-			os.Exit(1)
-		}
-	}
 	caddy.CustomBinaryName = "portalgate"
 	caddy.CustomLongDescription = "portalgate signs a portal's customers in, keeps their sessions, and forwards their requests with an identity that nobody can forge.\nIt is Caddy with one module more: everything that Caddy does, it does too."
-	for _, c := range append(commands(), more...) {
-		caddycmd.RegisterCommand(caddycmd.Command{Name: strings.Fields(c.Use)[0], Short: c.Short, CobraFunc: func(cmd *cobra.Command) { *cmd = *c }})
+	ours := append(more, commands()...)
+	switch word := firstWord(); {
+	case word == "" || (word == "help" || word == "-h" || word == "--help") && len(os.Args) == 2:
+		overview(os.Stdout, ours)
+		return
+	case oneOf(word, foreign):
+		fmt.Fprintf(os.Stderr, "Error: %s is not for this program: it would replace it by another Caddy without the gate; build with xcaddy to add plugins (see xcaddy.json)\n", word)
+		os.Exit(1)
+	}
+	for _, c := range ours {
+		caddycmd.RegisterCommand(caddycmd.Command{Name: c.Name(), Short: c.Short, CobraFunc: func(cmd *cobra.Command) { lift(c, cmd) }})
 	}
 	tune()
 	caddycmd.Main()
+}
+
+func firstWord() string {
+	if len(os.Args) < 2 {
+		return ""
+	}
+	return os.Args[1]
+}
+
+func oneOf(s string, list []string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
 }
 
 // tune sets the collector once, unless the operator has: more heap for fewer collections, within a limit that the
@@ -70,150 +83,118 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{keysCommand(), migrateCommand(), tenantCommand(), userCommand(), doctorCommand()}
 }
 
-// desk is what every command needs: where the database and the keys are, who is asking, and how to answer.
-type desk struct {
-	database, keyring, operator, reason string
-	json                                bool
-}
-
-func (d *desk) flags(c *cobra.Command, database, keyring bool) {
-	if database {
-		c.Flags().StringVar(&d.database, "database", os.Getenv("PORTALGATE_DATABASE_URL"), "address of the database (default $PORTALGATE_DATABASE_URL)")
-		c.Flag("database").DefValue = ""
+// overview is what the program says about itself: our commands first, then Caddy's.
+func overview(w io.Writer, ours []*cobra.Command) {
+	fmt.Fprintf(w, "%s\n\nUsage:\n  portalgate COMMAND [flags]\n\n", caddy.CustomLongDescription)
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	line := func(name, short string) { fmt.Fprintf(t, "  %s\t%s\n", name, short) }
+	fmt.Fprintln(t, "The gate:")
+	for _, c := range ours {
+		line(c.Name(), c.Short)
 	}
-	if keyring {
-		c.Flags().StringVar(&d.keyring, "keyring", os.Getenv("PORTALGATE_KEYRING"), "keyring file (default $PORTALGATE_KEYRING)")
-		c.Flag("keyring").DefValue = ""
+	serving := []string{"run", "validate", "reload", "stop", "adapt", "fmt", "list-modules", "version"}
+	theirs := caddycmd.Commands()
+	fmt.Fprintln(t, "\nServing, as in Caddy:")
+	for _, name := range serving {
+		line(name, theirs[name].Short)
 	}
-	c.Flags().BoolVar(&d.json, "json", false, "answer in JSON")
-}
-
-// deed adds who does it, and why; both go into the trail.
-func (d *desk) deed(c *cobra.Command) {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	fmt.Fprintln(t, "\nMore of Caddy's:")
+	var rest []string
+	for name := range theirs {
+		if name != "portalgate" && !oneOf(name, serving) && !oneOf(name, foreign) {
+			rest = append(rest, name)
+		}
 	}
-	c.Flags().StringVar(&d.operator, "operator", name, "who does this; it goes into the activity log")
-	c.Flags().StringVar(&d.reason, "reason", "", "why; it goes into the activity log")
+	sort.Strings(rest)
+	for _, name := range rest {
+		line(name, theirs[name].Short)
+	}
+	_ = t.Flush() // nobody to tell
+	fmt.Fprint(w, "\nFirst steps:\n  portalgate demo\n  portalgate keys generate --out keyring.json\n  portalgate run --config Caddyfile\n\n`portalgate COMMAND --help` says more about each.\n")
 }
-
-func (d *desk) by() store.Deed { return store.Deed{Operator: d.operator, Reason: d.reason} }
 
 // command makes a cobra command that prints no usage for an error of ours.
 func command(use, short, example string, args cobra.PositionalArgs, run func(c *cobra.Command, args []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Example: example, Args: args, SilenceUsage: true, RunE: run}
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: args, SilenceUsage: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			conceal(c, args)
+			return run(c, args)
+		}}
 }
 
 // group makes a command that has only subcommands; without a known one it is an error that lists them.
-func group(use, short string, children ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, SilenceUsage: true, Args: cobra.ArbitraryArgs}
+func group(use, short, example string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Example: example, SilenceUsage: true, Args: cobra.ArbitraryArgs}
 	c.AddCommand(children...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var names []string
 		for _, x := range children {
-			names = append(names, strings.Fields(x.Use)[0])
+			names = append(names, x.Name())
 		}
 		if len(args) == 0 {
 			return fmt.Errorf("%s what? one of: %s", c.CommandPath(), strings.Join(names, ", "))
+		}
+		if near := nearest(args[0], names); near != "" {
+			return fmt.Errorf("%s has no %q; did you mean %q?", c.CommandPath(), args[0], near)
 		}
 		return fmt.Errorf("%s has no %q; it has: %s", c.CommandPath(), args[0], strings.Join(names, ", "))
 	}
 	return c
 }
 
-// open connects to the database of a command.
-func (d *desk) open(ctx context.Context) (*store.Store, error) {
-	if d.database == "" {
-		return nil, errors.New("which database? give --database, or set PORTALGATE_DATABASE_URL")
+// lift moves everything of a command into one that Caddy made, which is in Caddy's tree already or will be.
+func lift(from, to *cobra.Command) {
+	to.Use, to.Short, to.Long, to.Example = from.Use, from.Short, from.Long, from.Example
+	to.Args, to.RunE, to.SilenceUsage = from.Args, from.RunE, true
+	to.Flags().AddFlagSet(from.Flags())
+	for _, child := range from.Commands() {
+		from.RemoveCommand(child)
+		to.AddCommand(child)
 	}
-	s, err := store.Open(d.database, store.Options{MaxConns: 2, Wait: 10 * time.Second, Name: "portalgate command"})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.Ready(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("connecting to the database: %w", err)
-	}
-	return s, nil
+	to.SetUsageTemplate(usage)
+	to.SetHelpTemplate("{{.Short}}.\n\n{{.UsageString}}")
+	to.SetFlagErrorFunc(flagError)
 }
 
-func (d *desk) keys() (*secret.Keyring, error) {
-	if d.keyring == "" {
-		return nil, errors.New("which keyring? give --keyring, or set PORTALGATE_KEYRING")
+const usage = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+{{if .HasAvailableSubCommands}}
+Commands:
+{{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name .NamePadding}}  {{.Short}}
+{{end}}{{end}}{{end}}{{if .HasExample}}
+Examples:
+{{.Example}}
+{{end}}{{if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{end}}{{if .HasAvailableSubCommands}}
+` + "`{{.CommandPath}} COMMAND --help`" + ` says more about each.
+{{end}}`
+
+// flagError names the flag that was probably meant.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return fmt.Errorf("%w; `%s --help` shows how it is written", err, c.CommandPath())
 	}
-	return secret.Open(d.keyring)
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%s has no flag --%s; did you mean --%s?", c.CommandPath(), unknown.GetSpecifiedName(), near)
+	}
+	return fmt.Errorf("%s has no flag --%s; `%s --help` lists them", c.CommandPath(), unknown.GetSpecifiedName(), c.CommandPath())
 }
 
-// find is a tenant by its slug.
-func find(ctx context.Context, s *store.Store, slug string) (portal.TenantID, error) {
-	if slug == "" {
-		return "", errors.New("which tenant? give --tenant with its slug; `portalgate tenant list` shows them")
-	}
-	entries, err := s.Directory(ctx)
-	if err != nil {
-		return "", missing(err)
-	}
-	var known []string
-	for _, e := range entries {
-		if e.Slug == slug {
-			return e.Tenant, nil
+// takes says which arguments a command has, by name.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		usage := strings.Join(append([]string{c.CommandPath()}, names...), " ")
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("%s is missing: write `%s`", names[len(args)], usage)
+		case len(args) > len(names):
+			return fmt.Errorf("%q is one argument too many: write `%s`; text with spaces needs quotes", args[len(names)], usage)
 		}
-		if len(known) == 0 || known[len(known)-1] != e.Slug {
-			known = append(known, e.Slug)
-		}
+		return nil
 	}
-	if len(known) == 0 {
-		return "", fmt.Errorf("there is no tenant %q, and no other; add one with `portalgate tenant add`", slug)
-	}
-	if len(known) > 10 {
-		known = append(known[:10], "…")
-	}
-	return "", fmt.Errorf("there is no tenant %q; there are: %s", slug, strings.Join(known, ", "))
-}
-
-// missing explains a database that has not been migrated.
-func missing(err error) error {
-	if strings.Contains(err.Error(), "42P01") || strings.Contains(err.Error(), "3F000") || strings.Contains(err.Error(), "42883") {
-		return fmt.Errorf("this database has no portalgate in it; run `portalgate migrate up --database \"$OWNER_URL\"` first (%w)", err)
-	}
-	return err
-}
-
-// print answers: a JSON value, or lines for people.
-func (d *desk) print(c *cobra.Command, value any, lines func(w io.Writer)) error {
-	if d.json {
-		e := json.NewEncoder(c.OutOrStdout())
-		e.SetIndent("", "  ")
-		return e.Encode(value)
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
-	lines(w)
-	return w.Flush()
-}
-
-// readSecret takes a secret from standard input or a file, never from an argument: arguments are for everybody to see.
-func readSecret(c *cobra.Command, stdin bool, file string) (string, error) {
-	var (
-		b   []byte
-		err error
-	)
-	switch {
-	case stdin && file != "":
-		return "", errors.New("give --password-stdin or --password-file, not both")
-	case stdin:
-		b, err = io.ReadAll(io.LimitReader(c.InOrStdin(), 1<<16))
-	case file != "":
-		b, err = os.ReadFile(file)
-	default:
-		return "", errors.New("the password comes from standard input with --password-stdin, or from a file with --password-file")
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the password: %w", err)
-	}
-	s := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if s == "" {
-		return "", errors.New("the password is empty")
-	}
-	return s, nil
 }

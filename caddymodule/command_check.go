@@ -15,14 +15,14 @@ var errNoDatabase = errors.New("which database? give --database with the address
 func migrateCheck() *cobra.Command {
 	var d desk
 	c := command("check", "Says what `migrate up` would do and what stands in its way, and changes nothing",
-		"  portalgate migrate check --database \"$OWNER_URL\"", cobra.NoArgs,
+		"  portalgate migrate check --database \"$OWNER_URL\"", takes(),
 		func(c *cobra.Command, _ []string) error {
 			if d.database == "" {
 				return errNoDatabase
 			}
 			found, err := migrations.Check(c.Context(), d.database)
 			if err != nil {
-				return err
+				return migrating(err)
 			}
 			wrong := 0
 			for _, f := range found {

@@ -3,212 +3,240 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
-	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
-
-	"github.com/portalgate/portalgate/internal/secret"
-	"github.com/portalgate/portalgate/internal/store"
-	"github.com/portalgate/portalgate/migrations"
 )
 
 // finding is one line of the doctor's.
 type finding struct {
 	Check string `json:"check"`
-	State string `json:"state"` // ok, note, wrong
+	State string `json:"state"`
 	Says  string `json:"says"`
 }
 
+// The states of a finding. What is wrong makes the command fail.
+const (
+	fine  = "ok"
+	note  = "note"
+	wrong = "wrong"
+)
+
+// examined are the findings so far.
+type examined []finding
+
+func (e *examined) add(check, state, format string, args ...any) {
+	*e = append(*e, finding{check, state, fmt.Sprintf(format, args...)})
+}
+
+// complain adds each complaint as a line of its own.
+func (e *examined) complain(check string, err error) {
+	var all complaints
+	if !errors.As(err, &all) {
+		all = complaints{err}
+	}
+	for _, one := range all {
+		e.add(check, wrong, "%v", one)
+	}
+}
+
+func (e examined) wrong() (n int) {
+	for _, f := range e {
+		if f.State == wrong {
+			n++
+		}
+	}
+	return n
+}
+
+// doctor is one visit.
+type doctor struct {
+	desk
+	config, redis string
+	mail          string
+	found         examined
+}
+
 func doctorCommand() *cobra.Command {
-	var (
-		d             desk
-		config, redis string
-	)
+	var d doctor
 	c := command("doctor", "Checks the configuration, both servers, the role, the keys and the clocks, and says what to mend",
-		"  portalgate doctor --config Caddyfile\n  portalgate doctor --database \"$PORTALGATE_DATABASE_URL\" --keyring keyring.json", cobra.NoArgs,
+		"  portalgate doctor --config Caddyfile\n  portalgate doctor --database \"$PORTALGATE_DATABASE_URL\" --keyring keyring.json", takes(),
 		func(c *cobra.Command, _ []string) error {
-			var found []finding
-			app, err := configured(config)
-			switch {
-			case err != nil:
-				found = append(found, finding{"configuration", "wrong", err.Error()})
-			case app != nil:
-				s, err := app.resolve()
-				if err != nil {
-					found = append(found, finding{"configuration", "wrong", err.Error()})
-				} else {
-					found = append(found, finding{"configuration", "ok", config + ": policy " + s.policyName}, meaning(s))
-					d.database, d.keyring, redis = s.database, s.keyring, s.redis
-				}
-				for _, n := range s.plaintext {
-					found = append(found, finding{"configuration", "note", "PostgreSQL and Redis may be reached without TLS in " + n.String()})
-				}
-				if app.LiteralSecrets {
-					found = append(found, finding{"configuration", "note", "literal_secrets is on: secrets stand in the admin API and in Caddy's autosave file"})
-				}
-				if app.Mail != nil {
-					found = append(found, checkSMTP(c.Context(), app.Mail.SMTP))
-				}
-			}
-			found = append(found, checkDatabase(c.Context(), &d)...)
-			found = append(found, checkRedis(c.Context(), redis))
-			wrong := 0
-			for _, f := range found {
-				if f.State == "wrong" {
-					wrong++
-				}
-			}
-			if err := d.print(c, found, func(w io.Writer) {
-				for _, f := range found {
+			d.configuration()
+			d.examineDatabase(c.Context())
+			d.examineRedis(c.Context())
+			d.examineMail(c.Context())
+			if err := d.print(c, d.found, func(w io.Writer) {
+				for _, f := range d.found {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", f.State, f.Check, strings.ReplaceAll(f.Says, "\n", "\n\t\t"))
 				}
 			}); err != nil {
 				return err
 			}
-			if wrong > 0 {
-				return fmt.Errorf("%d of %d checks found something to mend", wrong, len(found))
+			if n := d.found.wrong(); n > 0 {
+				return fmt.Errorf("%s to mend, of %d looked at", count(n, "thing"), len(d.found))
 			}
 			return nil
 		})
 	d.flags(c, true, true)
-	c.Flags().StringVar(&config, "config", "", "Caddyfile or JSON configuration to take the addresses from")
-	c.Flags().StringVar(&redis, "redis", os.Getenv("PORTALGATE_REDIS_URL"), "address of Redis (default $PORTALGATE_REDIS_URL)")
+	c.Flags().StringVar(&d.config, "config", "", "Caddyfile or JSON configuration to check and to take the addresses from")
+	c.Flags().StringVar(&d.redis, "redis", os.Getenv("PORTALGATE_REDIS_URL"), "address of Redis (default $PORTALGATE_REDIS_URL)")
 	c.Flag("redis").DefValue = ""
 	return c
 }
 
-// configured reads the app out of a configuration file.
-func configured(file string) (*App, error) {
-	if file == "" {
-		return nil, nil
+// configuration judges a configuration file as `validate` does, and takes the servers' addresses from it.
+func (d *doctor) configuration() {
+	if d.config == "" {
+		d.found.add("configuration", note, "none given; --config Caddyfile has it checked too")
+		return
 	}
-	b, _, _, err := caddycmd.LoadConfig(file, "")
+	before := d.found.wrong()
+	whole, warnings, err := readConfig(d.config)
 	if err != nil {
-		return nil, err
+		d.found.add("configuration", wrong, "%v", err)
+		return
 	}
-	var whole struct {
-		Apps map[string]json.RawMessage `json:"apps"`
+	for _, w := range warnings {
+		d.found.add("configuration", note, "%s", w.String())
 	}
-	if err := json.Unmarshal(b, &whole); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
-	}
-	raw, ok := whole.Apps["portalgate"]
+	raw, ok := whole.AppsRaw["portalgate"]
 	if !ok {
-		return nil, fmt.Errorf("%s has no `portalgate { … }` in its global options", file)
+		d.found.add("configuration", wrong, "%s has no `portalgate { … }` in its global options", d.config)
+		return
 	}
 	app := new(App)
-	if err := json.Unmarshal(raw, app); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
+	if err := caddy.StrictUnmarshalJSON(raw, app); err != nil {
+		d.found.add("configuration", wrong, "%s: %v", d.config, err)
+		return
 	}
-	return app, nil
+	s, err := app.resolve()
+	if err != nil {
+		d.found.complain("configuration", err)
+	}
+	if _, err := checkEndpoint(whole.Admin); err != nil {
+		d.found.complain("configuration", err)
+	}
+	if d.found.wrong() == before {
+		d.validate(whole)
+	}
+	if d.found.wrong() == before {
+		d.found.add("configuration", fine, "%s can be read, and every option is in its bounds", d.config)
+		d.meaning(s)
+	}
+	d.exceptions(app, s)
+	d.database, d.keyring, d.redis = s.database, s.keyring, s.redis
+	d.plaintext = app.PlaintextNetworks
+	if app.Mail != nil {
+		d.mail = app.Mail.SMTP
+	}
+}
+
+// validate has Caddy set everything up, as it would before it starts, and listens to what is logged meanwhile.
+func (d *doctor) validate(whole *caddy.Config) {
+	log, err := os.CreateTemp("", "portalgate-doctor-")
+	if err != nil {
+		d.found.add("configuration", note, "not validated as a whole: %v", err)
+		return
+	}
+	defer os.Remove(log.Name())
+	defer log.Close()
+	whole.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN",
+		WriterRaw:  caddyconfig.JSONModuleObject(map[string]any{"filename": log.Name()}, "output", "file", nil),
+		EncoderRaw: json.RawMessage(`{"format": "json"}`),
+	}}}}
+	if err := caddy.Validate(whole); err != nil {
+		_, own, found := strings.Cut(err.Error(), "portalgate: ")
+		if !found {
+			own = err.Error()
+		}
+		d.found.add("configuration", wrong, "%s", own)
+	}
+	for lines := json.NewDecoder(log); ; {
+		var line struct {
+			Logger string `json:"logger"`
+			Text   string `json:"msg"`
+			Place  string `json:"place"`
+		}
+		if lines.Decode(&line) != nil {
+			return
+		}
+		if strings.HasSuffix(line.Logger, "portalgate") {
+			d.found.add("configuration", note, "%s", strings.TrimSpace(line.Text+" "+line.Place))
+		}
+	}
+}
+
+// exceptions are repeated on every visit: each is a door that somebody opened once.
+func (d *doctor) exceptions(app *App, s settings) {
+	for _, n := range s.plaintext {
+		d.found.add("configuration", note, "PostgreSQL and Redis may be reached without TLS in %s", n)
+	}
+	if app.LiteralSecrets {
+		d.found.add("configuration", note, "literal_secrets is on: secrets stand in the admin API and in Caddy's autosave file")
+	}
+	for _, n := range s.exempt {
+		d.found.add("configuration", note, "sign-ins from %s are not counted by network", n)
+	}
 }
 
 // meaning says what the chosen numbers mean.
-func meaning(s settings) finding {
+func (d *doctor) meaning(s settings) {
 	p := s.policy
-	return finding{"policy", "note", fmt.Sprintf("sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more; without a required second factor NIST would say 15.",
-		p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin)}
+	d.found.add("policy", note, "%s: sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more; without a required second factor NIST would say 15.",
+		s.policyName, p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin)
 }
 
-func checkDatabase(ctx context.Context, d *desk) (found []finding) {
-	if d.database == "" {
-		return []finding{{"database", "wrong", "no address: give --config, --database or PORTALGATE_DATABASE_URL"}}
-	}
-	s, err := d.open(ctx)
+// readConfig reads a configuration as Caddy does, without its log lines.
+func readConfig(file string) (*caddy.Config, []caddyconfig.Warning, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
-		return []finding{{"database", "wrong", err.Error()}}
+		return nil, nil, err
 	}
-	defer s.Close()
-	if err := s.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
-		found = append(found, finding{"database", "wrong", err.Error()})
-	} else {
-		found = append(found, finding{"database", "ok", fmt.Sprintf("version %d, the role cannot cross tenants, row-level security is forced on every table", migrations.Latest())})
-	}
-	before := time.Now()
-	if at, err := s.Clock(ctx); err == nil {
-		skew := at.Sub(before.Add(time.Since(before) / 2)).Abs().Round(time.Millisecond)
-		state := "ok"
-		if skew > 2*time.Second {
-			state = "wrong"
+	var warnings []caddyconfig.Warning
+	if !strings.HasSuffix(strings.ToLower(file), ".json") {
+		adapter := caddyconfig.GetAdapter("caddyfile")
+		if adapter == nil {
+			return nil, nil, errors.New("this program reads no Caddyfile")
 		}
-		found = append(found, finding{"clock", state, fmt.Sprintf("%s away from the database's", skew)})
-	}
-	if rows, err := tenants(ctx, s); err != nil {
-		found = append(found, finding{"tenants", "wrong", err.Error()})
-	} else {
-		hosts := 0
-		for _, r := range rows {
-			hosts += len(r.Hosts)
+		if b, warnings, err = adapter.Adapt(b, map[string]any{"filename": file}); err != nil {
+			return nil, nil, err
 		}
-		state := "ok"
-		if hosts == 0 {
-			state = "wrong"
-		}
-		found = append(found, finding{"tenants", state, fmt.Sprintf("%d tenants with %d hosts", len(rows), hosts)})
 	}
-	if d.keyring == "" {
-		return append(found, finding{"keyring", "wrong", "no file: give --config, --keyring or PORTALGATE_KEYRING"})
+	cfg := new(caddy.Config)
+	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(b), cfg); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return append(found, checkKeys(ctx, s, d.keyring)...)
+	return cfg, warnings, nil
 }
 
-func checkKeys(ctx context.Context, s *store.Store, file string) (found []finding) {
-	ring, err := secret.Open(file)
+func (d *doctor) examineRedis(ctx context.Context) {
+	if d.redis == "" {
+		d.found.add("redis", note, "none: right for a single gateway; limits by network are kept by its process")
+		return
+	}
+	nets, err := d.networks()
 	if err != nil {
-		return []finding{{"keyring", "wrong", err.Error()}}
+		d.found.add("redis", wrong, "%v", err)
+		return
 	}
-	var prints []store.KeyPrint
-	for _, k := range ring.Keys() {
-		prints = append(prints, store.KeyPrint{ID: k.ID, Purpose: string(k.Purpose), Fingerprint: k.Fingerprint()})
-	}
-	if err := s.CheckKeys(ctx, prints); err != nil {
-		return []finding{{"keyring", "wrong", file + ": " + err.Error()}}
-	}
-	found = append(found, finding{"keyring", "ok", fmt.Sprintf("%s: %d keys, the ones this database knows", file, len(prints))})
-	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
-		found = append(found, finding{"keyring", "note", fmt.Sprintf("%s can be read by others than its owner (%s); chmod 600", file, info.Mode().Perm())})
-	}
-	if !ring.Has(secret.PurposePassword) {
-		found = append(found, finding{"keyring", "note", "no key for passwords: a dump of the database alone is enough to guess at them"})
-	}
-	return found
-}
-
-func checkRedis(ctx context.Context, address string) finding {
-	if address == "" {
-		return finding{"redis", "note", "none: right for a single gateway; limits by network are kept by its process"}
-	}
-	c, err := openRedis(address, nil)
+	c, err := openRedis(d.redis, nets)
 	if err != nil {
-		return finding{"redis", "wrong", err.Error()}
+		d.found.add("redis", wrong, "%v", err)
+		return
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := c.Ping(ctx).Err(); err != nil {
-		return finding{"redis", "wrong", "does not answer: " + err.Error() + "; the gateway goes on with limits of its own process, at half the numbers"}
+		d.found.add("redis", wrong, "does not answer: %v; is it running, and is the address right? Meanwhile a gateway goes on with limits of its own process, at half the numbers", err)
+		return
 	}
-	return finding{"redis", "ok", "answers"}
-}
-
-// checkSMTP sees whether somebody who speaks SMTP is there.
-func checkSMTP(ctx context.Context, address string) finding {
-	dialer := net.Dialer{Timeout: 3 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return finding{"mail", "wrong", "the SMTP server cannot be reached: " + err.Error()}
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(3 * time.Second)) // a connection without a deadline is read all the same
-	greeting := make([]byte, 4)
-	if _, err := io.ReadFull(conn, greeting); err != nil || string(greeting) != "220 " && string(greeting) != "220-" {
-		return finding{"mail", "wrong", address + " does not greet as an SMTP server does"}
-	}
-	return finding{"mail", "ok", address + " answers"}
+	d.found.add("redis", fine, "answers")
 }

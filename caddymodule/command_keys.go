@@ -9,14 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/portalgate/portalgate/internal/secret"
-	"github.com/portalgate/portalgate/migrations"
 )
 
 func keysCommand() *cobra.Command {
 	var d, l desk
 	var out string
 	generate := command("generate", "Makes a keyring file with a key for each purpose",
-		"  portalgate keys generate --out keyring.json", cobra.NoArgs,
+		"  portalgate keys generate --out keyring.json", takes(),
 		func(c *cobra.Command, _ []string) error {
 			if out == "" {
 				return errors.New("where to? give --out with the file to make; keep a copy of it where the database's backups are not")
@@ -37,10 +36,10 @@ func keysCommand() *cobra.Command {
 			})
 		})
 	generate.Flags().StringVar(&out, "out", "", "the file to make; it must not exist")
-	generate.Flags().BoolVar(&d.json, "json", false, "answer in JSON")
+	d.answers(generate)
 
 	list := command("list", "Lists the keys of a keyring, without their secrets",
-		"  portalgate keys list --keyring keyring.json", cobra.NoArgs,
+		"  portalgate keys list --keyring keyring.json", takes(),
 		func(c *cobra.Command, _ []string) error {
 			ring, err := l.keys()
 			if err != nil {
@@ -73,59 +72,5 @@ func keysCommand() *cobra.Command {
 			})
 		})
 	l.flags(list, false, true)
-	return group("keys", "Makes, shows and rotates the keyring", generate, list, keysRotate())
-}
-
-func migrateCommand() *cobra.Command {
-	var u, s desk
-	need := func(d desk) error {
-		if d.database == "" {
-			return errors.New("which database? give --database with the address of the role that shall own the tables, or set PORTALGATE_DATABASE_URL")
-		}
-		return nil
-	}
-	up := command("up", "Brings the database to this program's version",
-		"  portalgate migrate up --database \"$OWNER_URL\"", cobra.NoArgs,
-		func(c *cobra.Command, _ []string) error {
-			if err := need(u); err != nil {
-				return err
-			}
-			r, err := migrations.Up(c.Context(), u.database, migrations.Options{})
-			if err != nil {
-				return err
-			}
-			return u.print(c, map[string]any{"from": r.From, "to": r.To, "applied": append([]string{}, r.Applied...)}, func(w io.Writer) {
-				for _, f := range r.Applied {
-					fmt.Fprintf(w, "applied %s\n", f)
-				}
-				if len(r.Applied) == 0 {
-					fmt.Fprintf(w, "nothing to do: the database is at version %d\n", r.To)
-					return
-				}
-				fmt.Fprintf(w, "the database is at version %d\n", r.To)
-			})
-		})
-	u.flags(up, true, false)
-	status := command("status", "Says where the database stands, and changes nothing",
-		"  portalgate migrate status --database \"$OWNER_URL\"", cobra.NoArgs,
-		func(c *cobra.Command, _ []string) error {
-			if err := need(s); err != nil {
-				return err
-			}
-			st, err := migrations.Where(c.Context(), s.database)
-			if err != nil {
-				return err
-			}
-			return s.print(c, st, func(w io.Writer) {
-				fmt.Fprintf(w, "version %d of %d\n", st.Version, st.Latest)
-				for _, p := range st.Pending {
-					fmt.Fprintf(w, "pending: %s\n", p)
-				}
-			})
-		})
-	s.flags(status, true, false)
-	printSQL := command("print", "Prints the SQL that `migrate up` runs on a new database",
-		"  portalgate migrate print > portalgate.sql", cobra.NoArgs,
-		func(c *cobra.Command, _ []string) error { return migrations.Print(c.OutOrStdout()) })
-	return group("migrate", "Makes and updates the tables", up, status, migrateCheck(), printSQL)
+	return group("keys", "Makes, shows and rotates the keyring", "  portalgate keys generate --out keyring.json\n  portalgate keys list --keyring keyring.json", generate, list, keysRotate())
 }

@@ -17,7 +17,7 @@ func keysRotate() *cobra.Command {
 		leak bool
 	)
 	c := command("rotate", "Adds new keys, to be used ten minutes later when every gateway has read them",
-		"  portalgate keys rotate --keyring keyring.json\n  portalgate keys rotate --keyring keyring.json --purpose access --now", cobra.NoArgs,
+		"  portalgate keys rotate --keyring keyring.json\n  portalgate keys rotate --keyring keyring.json --purpose access --now", takes(),
 		func(c *cobra.Command, _ []string) error {
 			if _, err := d.keys(); err != nil {
 				return err

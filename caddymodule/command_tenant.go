@@ -22,8 +22,10 @@ import (
 var slugForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$`)
 
 func tenantCommand() *cobra.Command {
-	return group("tenant", "Adds and shows tenants and their hosts", tenantAdd(), tenantList(), tenantShow(),
-		group("host", "Gives a tenant a host name, or takes it away", tenantHost("add"), tenantHost("remove")), tenantMode(), tenantBrand())
+	return group("tenant", "Adds and shows tenants and their hosts", "  portalgate tenant add acme --name \"Acme Packaging\" --host acme.portal.example\n  portalgate tenant list",
+		tenantAdd(), tenantList(), tenantShow(),
+		group("host", "Gives a tenant a host name, or takes it away", "  portalgate tenant host add acme acme.portal.example\n  portalgate tenant host remove acme acme.portal.example", tenantHost("add"), tenantHost("remove")),
+		tenantMode(), tenantBrand())
 }
 
 // face are the flags of a tenant's looks.
@@ -68,7 +70,7 @@ func tenantAdd() *cobra.Command {
 		f     face
 		hosts []string
 	)
-	c := command("add SLUG", "Adds a tenant", "  portalgate tenant add acme --name \"Acme Packaging\" --host acme.portal.example --database \"$OWNER_URL\"", cobra.ExactArgs(1),
+	c := command("add SLUG", "Adds a tenant", "  portalgate tenant add acme --name \"Acme Packaging\" --host acme.portal.example --database \"$OWNER_URL\"", takes("SLUG"),
 		func(c *cobra.Command, args []string) error {
 			slug := args[0]
 			if !slugForm.MatchString(slug) {
@@ -77,14 +79,14 @@ func tenantAdd() *cobra.Command {
 			if f.name == "" || len(f.name) > 255 {
 				return errors.New("what is it called? give --name, at most 255 characters")
 			}
-			for _, h := range hosts {
-				if err := checkHost(h); err != nil {
-					return err
-				}
-			}
 			brand, err := f.lay(portal.Brand{})
 			if err != nil {
 				return err
+			}
+			for i, h := range hosts {
+				if hosts[i], err = host(h); err != nil {
+					return err
+				}
 			}
 			s, err := d.open(c.Context())
 			if err != nil {
@@ -97,8 +99,7 @@ func tenantAdd() *cobra.Command {
 					return err
 				}
 				for _, h := range hosts {
-					host, _ := admission.CanonicalHost(h)
-					if err := x.AddHost(c.Context(), host, d.by()); err != nil {
+					if err := x.AddHost(c.Context(), h, d.by()); err != nil {
 						return err
 					}
 				}
@@ -107,7 +108,7 @@ func tenantAdd() *cobra.Command {
 				}
 				return nil
 			})
-			if err := taken(err, slug, hosts); err != nil {
+			if err := taken(c.Context(), s, err, slug, hosts); err != nil {
 				return err
 			}
 			return d.print(c, map[string]any{"id": id, "slug": slug, "name": f.name, "mode": portal.ModeOn, "hosts": append([]string{}, hosts...)}, func(w io.Writer) {
@@ -124,27 +125,35 @@ func tenantAdd() *cobra.Command {
 	return c
 }
 
-func checkHost(h string) error {
-	if _, ok := admission.CanonicalHost(h); !ok {
-		return fmt.Errorf("%q is not a host name; write it without a scheme, a port or a path, and as it goes over the wire (xn--…) if it has other letters than a to z", h)
+// host is a host name as requests are compared with it.
+func host(h string) (string, error) {
+	c, ok := admission.CanonicalHost(h)
+	if !ok {
+		return "", fmt.Errorf("%q is not a host name; write it without a scheme, a port or a path, and as it goes over the wire (xn--…) if it has other letters than a to z", h)
 	}
-	return nil
+	return c, nil
 }
 
-// taken explains a name that is taken.
-func taken(err error, slug string, hosts []string) error {
+// taken explains a name that is taken, and any other error.
+func taken(ctx context.Context, s *store.Store, err error, slug string, hosts []string) error {
 	var t *store.TakenError
 	if !errors.As(err, &t) {
-		if err != nil {
-			return missing(err)
-		}
-		return nil
+		return explained(err)
 	}
 	switch {
 	case strings.Contains(t.What, "tenant_code"):
 		return fmt.Errorf("there is a tenant %q already; give it hosts with `portalgate tenant host add %s HOST`", slug, slug)
 	case strings.Contains(t.What, "hosts"):
-		return fmt.Errorf("one of these hosts belongs to a tenant already: %s; `portalgate tenant list` shows whose it is", strings.Join(hosts, ", "))
+		entries, lerr := s.Directory(ctx)
+		if lerr != nil {
+			return explained(err)
+		}
+		for _, e := range entries {
+			if oneOf(e.Host, hosts) {
+				return fmt.Errorf("host %s belongs to tenant %q already; `portalgate tenant host remove %s %s` takes it away", e.Host, e.Slug, e.Slug, e.Host)
+			}
+		}
+		return errors.New("one of the hosts is given twice")
 	}
 	return err
 }
@@ -160,7 +169,7 @@ type tenantRow struct {
 func tenants(ctx context.Context, s *store.Store) ([]tenantRow, error) {
 	entries, err := s.Directory(ctx)
 	if err != nil {
-		return nil, missing(err)
+		return nil, explained(err)
 	}
 	rows := []tenantRow{}
 	for _, e := range entries {
@@ -181,7 +190,7 @@ func tenants(ctx context.Context, s *store.Store) ([]tenantRow, error) {
 
 func tenantList() *cobra.Command {
 	var d desk
-	c := command("list", "Lists the tenants", "  portalgate tenant list", cobra.NoArgs, func(c *cobra.Command, _ []string) error {
+	c := command("list", "Lists the tenants", "  portalgate tenant list", takes(), func(c *cobra.Command, _ []string) error {
 		s, err := d.open(c.Context())
 		if err != nil {
 			return err
@@ -192,6 +201,10 @@ func tenantList() *cobra.Command {
 			return err
 		}
 		return d.print(c, rows, func(w io.Writer) {
+			if len(rows) == 0 {
+				fmt.Fprintln(w, "no tenants yet; `portalgate tenant add` makes one")
+				return
+			}
 			fmt.Fprintln(w, "SLUG\tNAME\tMODE\tHOSTS")
 			for _, r := range rows {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Slug, r.Name, r.Mode, strings.Join(r.Hosts, ", "))
@@ -204,7 +217,7 @@ func tenantList() *cobra.Command {
 
 func tenantShow() *cobra.Command {
 	var d desk
-	c := command("show SLUG", "Shows a tenant", "  portalgate tenant show acme", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+	c := command("show SLUG", "Shows a tenant", "  portalgate tenant show acme", takes("SLUG"), func(c *cobra.Command, args []string) error {
 		s, err := d.open(c.Context())
 		if err != nil {
 			return err
@@ -241,33 +254,42 @@ func (d *desk) change(ctx context.Context, slug string, act func(x *store.Tx) er
 	if err != nil {
 		return err
 	}
-	return s.Within(ctx, id, time.Now(), act)
+	return explained(s.Within(ctx, id, time.Now(), act))
 }
 
 func tenantHost(act string) *cobra.Command {
 	var d desk
 	short := map[string]string{"add": "Gives a tenant a host name", "remove": "Takes a host name away from a tenant"}[act]
-	c := command(act+" SLUG HOST", short, "  portalgate tenant host "+act+" acme acme.portal.example", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+	c := command(act+" SLUG HOST", short, "  portalgate tenant host "+act+" acme acme.portal.example", takes("SLUG", "HOST"), func(c *cobra.Command, args []string) error {
 		slug := args[0]
-		if err := checkHost(args[1]); err != nil {
+		h, err := host(args[1])
+		if err != nil {
 			return err
 		}
-		host, _ := admission.CanonicalHost(args[1])
-		err := d.change(c.Context(), slug, func(x *store.Tx) error {
+		s, err := d.open(c.Context())
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		id, err := find(c.Context(), s, slug)
+		if err != nil {
+			return err
+		}
+		err = s.Within(c.Context(), id, time.Now(), func(x *store.Tx) error {
 			if act == "add" {
-				return x.AddHost(c.Context(), host, d.by())
+				return x.AddHost(c.Context(), h, d.by())
 			}
-			ok, err := x.RemoveHost(c.Context(), host, d.by())
+			ok, err := x.RemoveHost(c.Context(), h, d.by())
 			if err == nil && !ok {
-				return fmt.Errorf("tenant %s has no host %s; `portalgate tenant show %s` lists them", slug, host, slug)
+				return fmt.Errorf("tenant %s has no host %s; `portalgate tenant show %s` lists them", slug, h, slug)
 			}
 			return err
 		})
-		if err := taken(err, slug, []string{host}); err != nil {
+		if err := taken(c.Context(), s, err, slug, []string{h}); err != nil {
 			return err
 		}
-		return d.print(c, map[string]any{"tenant": slug, "host": host, "done": act}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: host %s: %s done, in force on every gateway within 2 seconds\n", slug, host, act)
+		return d.print(c, map[string]any{"tenant": slug, "host": h, "done": act}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s: host %s %s, in force on every gateway within 2 seconds\n", slug, h, map[string]string{"add": "added", "remove": "removed"}[act])
 		})
 	})
 	d.flags(c, true, false)
@@ -277,7 +299,7 @@ func tenantHost(act string) *cobra.Command {
 
 func tenantMode() *cobra.Command {
 	var d desk
-	c := command("mode SLUG off|observe|on", "Sets how much of the gate a tenant has", "  portalgate tenant mode acme on", cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+	c := command("mode SLUG off|observe|on", "Sets how much of the gate a tenant has", "  portalgate tenant mode acme on", takes("SLUG", "off|observe|on"), func(c *cobra.Command, args []string) error {
 		m, ok := portal.ParseMode(args[1])
 		if !ok {
 			return fmt.Errorf("%q is no mode; off, observe or on", args[1])
@@ -285,7 +307,9 @@ func tenantMode() *cobra.Command {
 		if err := d.change(c.Context(), args[0], func(x *store.Tx) error { return x.SetMode(c.Context(), m, d.by()) }); err != nil {
 			return err
 		}
-		return d.print(c, map[string]any{"tenant": args[0], "mode": m}, func(w io.Writer) { fmt.Fprintf(w, "%s is %s\n", args[0], m) })
+		return d.print(c, map[string]any{"tenant": args[0], "mode": m}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s is %s, in force on every gateway within 2 seconds\n", args[0], m)
+		})
 	})
 	d.flags(c, true, false)
 	d.deed(c)
@@ -297,7 +321,7 @@ func tenantBrand() *cobra.Command {
 		d desk
 		f face
 	)
-	c := command("brand SLUG", "Changes a tenant's name, logo, colour and contact", "  portalgate tenant brand acme --accent \"#0a7f5a\" --logo acme.svg --contact help@acme.example", cobra.ExactArgs(1),
+	c := command("brand SLUG", "Changes a tenant's name, logo, colour and contact", "  portalgate tenant brand acme --accent \"#0a7f5a\" --logo acme.svg --contact help@acme.example", takes("SLUG"),
 		func(c *cobra.Command, args []string) error {
 			if f == (face{}) {
 				return errors.New("nothing to change: give --name, --accent, --contact or --logo")
@@ -328,9 +352,11 @@ func tenantBrand() *cobra.Command {
 				return x.SetBrand(c.Context(), brand, d.by())
 			})
 			if err != nil {
-				return err
+				return explained(err)
 			}
-			return d.print(c, map[string]any{"tenant": args[0], "changed": true}, func(w io.Writer) { fmt.Fprintf(w, "%s looks new, within 2 seconds everywhere\n", args[0]) })
+			return d.print(c, map[string]any{"tenant": args[0], "changed": true}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s looks new, on every gateway within 2 seconds\n", args[0])
+			})
 		})
 	d.flags(c, true, false)
 	d.deed(c)

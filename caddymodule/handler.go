@@ -41,6 +41,9 @@ type Handler struct {
 	// A bearer token for the upstream of this site, in place of the app's. Default: the app's.
 	UpstreamToken *UpstreamToken `json:"upstream_token,omitempty"`
 
+	// Where in the Caddyfile the options stand, for error messages; the adapter writes it. Default: none.
+	Places map[string]string `json:"places,omitempty"`
+
 	app     *App
 	w       *world
 	rules   admission.Rules
@@ -62,49 +65,67 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app and reads the rules.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	app, err := ctx.App("portalgate")
-	if err != nil {
-		return fmt.Errorf("portalgate: the global options block has no usable `portalgate { … }`: %w", err)
+	app, err := ctx.AppIfConfigured("portalgate")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("portalgate: the global options have no `portalgate { … }`, which names the database and the keyring")
+	}
+	rules, own := h.judge()
+	if own == nil && err != nil {
+		return err
+	}
+	var wrong complaints
+	wrong.add(own)
+	wrong.add(err)
+	if err := wrong.err(); err != nil {
+		return err
 	}
 	h.app = app.(*App)
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.app.met(server)
 	h.w = h.app.world
 	h.stamper = h.w.stamper
+	h.rules = rules
+	h.rules.Prefix = h.app.settings.prefix
 	if h.UpstreamToken != nil {
-		bearer, err := h.UpstreamToken.bearer(h.app.LiteralSecrets)
+		bearer, _, err := h.UpstreamToken.bearer(h.app.LiteralSecrets)
 		if err != nil {
-			return err
+			return complaints{places(h.Places).at(err)}
 		}
 		h.stamper = upstream.NewStamper(h.w.keys, h.w.prefix, h.app.settings.audience, bearer)
 	}
-	h.rules = admission.Rules{Prefix: h.app.settings.prefix}
-	var all []error
+	return nil
+}
+
+// judge reads the rules that need nothing but themselves.
+func (h *Handler) judge() (rules admission.Rules, err error) {
+	var wrong complaints
 	read := func(option string, in []string) (out []admission.Pattern) {
 		for _, s := range in {
 			p, err := admission.ParsePattern(s)
 			if err != nil {
-				all = append(all, bad(option, "%v", err))
+				wrong.add(bad(option, "%v", err))
 				continue
 			}
 			out = append(out, p)
 		}
 		return out
 	}
-	h.rules.Public = read("public", h.Public)
-	h.rules.MFA = admission.Guarding(read("require mfa", h.RequireMFA))
-	h.rules.GraphQL = admission.Guarding(read("graphql", h.GraphQL))
+	rules.Public = read("public", h.Public)
+	rules.MFA = admission.Guarding(read("require", h.RequireMFA))
+	rules.GraphQL = admission.Guarding(read("graphql", h.GraphQL))
 	for _, p := range h.Public {
 		if p == "/*" {
-			all = append(all, bad("public", "/* would open everything; name the paths that need no session"))
+			wrong.add(bad("public", "/* would open everything; name the paths that need no session"))
 		}
 	}
 	for _, c := range h.CrossSite {
 		if c.Method == "" || c.Method != strings.ToUpper(c.Method) || !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "*?#%") {
-			all = append(all, bad("cross_site", "%q %q is not a method in capitals and an exact path", c.Method, c.Path))
+			wrong.add(bad("cross_site", "%q %q is not a method in capitals and an exact path", c.Method, c.Path))
 			continue
 		}
-		h.rules.CrossSite = append(h.rules.CrossSite, admission.Exception{Method: c.Method, Path: c.Path})
+		rules.CrossSite = append(rules.CrossSite, admission.Exception{Method: c.Method, Path: c.Path})
 	}
-	return errors.Join(all...)
+	return rules, places(h.Places).at(wrong.err())
 }
 
 // ServeHTTP is the journey of every request.

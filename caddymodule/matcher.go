@@ -74,7 +74,7 @@ func (m *Matcher) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return nil
 		}
 	}
-	return block(d, "matcher portalgate", map[string]option{
+	return block(d, "matcher portalgate", noting{}, map[string]option{
 		"authenticated": flag(&m.Authenticated), "mfa": flag(&m.MFA), "tenant": many(&m.Tenants),
 	})
 }

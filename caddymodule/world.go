@@ -50,9 +50,10 @@ type world struct {
 
 	used []string // parts to give back
 
-	log atomic.Pointer[zap.Logger]
-	fit atomic.Bool           // the database has been judged fit
-	why atomic.Pointer[error] // the last complaint, for health
+	log    atomic.Pointer[zap.Logger]
+	fit    atomic.Bool            // the database has been judged fit
+	public atomic.Pointer[string] // a host of a tenant that is on, when none of them is a name of this machine
+	why    atomic.Pointer[error]  // the last complaint, for health
 
 	isCut atomic.Bool // neither server answers
 	watch watch       // what was seen of the neighbours
@@ -179,7 +180,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	}
 	err := w.judge(ctx)
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
-		return fmt.Errorf("portalgate: %w", err)
+		return err
 	}
 	if w.stop != nil {
 		return nil
@@ -207,7 +208,7 @@ func (w *world) judge(ctx context.Context) (err error) {
 		}
 	}()
 	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
-		return err
+		return unfit("database", err)
 	}
 	if err := w.registerKeys(ctx); err != nil {
 		return err
@@ -221,12 +222,8 @@ func (w *world) judge(ctx context.Context) (err error) {
 
 // registerKeys has the database know the keys it is written with, and refuses to write it with others.
 func (w *world) registerKeys(ctx context.Context) error {
-	var prints []store.KeyPrint
-	for _, k := range w.keys.Keys() {
-		prints = append(prints, store.KeyPrint{ID: k.ID, Purpose: string(k.Purpose), Fingerprint: k.Fingerprint()})
-	}
-	if err := w.store.RegisterKeys(ctx, prints, w.now()); err != nil {
-		return fmt.Errorf("keyring %s: %w", w.settings.keyring, err)
+	if err := w.store.RegisterKeys(ctx, prints(w.keys), w.now()); err != nil {
+		return unfit("keyring", fmt.Errorf("%s: %w", w.settings.keyring, err))
 	}
 	return nil
 }
@@ -294,6 +291,7 @@ func (w *world) directory(ctx context.Context) error {
 	}
 	table := make(map[string]*portal.Tenant, len(entries))
 	tenants := map[portal.TenantID]*portal.Tenant{}
+	var on []string
 	for _, e := range entries {
 		t := tenants[e.Tenant]
 		if t == nil {
@@ -310,9 +308,14 @@ func (w *world) directory(ctx context.Context) error {
 		if e.Host != "" {
 			t.Hosts = append(t.Hosts, e.Host)
 			table[e.Host] = t
+			if t.Mode == portal.ModeOn {
+				on = append(on, e.Host)
+			}
 		}
 	}
 	w.hosts.Set(table)
+	public := publicHost(on)
+	w.public.Store(&public)
 	return nil
 }
 

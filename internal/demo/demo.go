@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,8 +32,9 @@ import (
 
 // Options are how the world is built.
 type Options struct {
-	Port int                              // of the gate; 0: 8080, or the next that is free
-	Say  func(format string, args ...any) // told what happens; nil is silence
+	Port    int                              // of the gate; 0: 8080, or the next that is free
+	Program string                           // how a person calls our commands; default "portalgate"
+	Say     func(format string, args ...any) // told what happens; nil is silence
 }
 
 // World is a running demo, but for the gate itself: its configuration is Caddyfile, its environment Environment.
@@ -47,7 +47,9 @@ type World struct {
 	Redis         *servers.RedisServer // nil: none installed
 	ERP, OldERP   *erp.ERP
 
-	owner *pgxpool.Pool
+	program   string
+	gate, old *port
+	owner     *pgxpool.Pool
 }
 
 // Person is an account of the demo.
@@ -85,69 +87,62 @@ var tenants = []tenant{
 // HostsOf are a tenant's hosts in the demo: one of its own, and one that is same-site with the other tenant's.
 func HostsOf(slug string) []string { return []string{slug + ".localhost", slug + ".portal.localhost"} }
 
-// Start builds the world.
-func Start(ctx context.Context, o Options) (w *World, err error) {
+// Start builds the world. Its ports are open already, and answer when the gate serves them.
+func Start(ctx context.Context, o Options) (*World, error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	w = &World{Environment: map[string]string{}}
-	defer func() {
-		if err != nil {
-			w.Close()
-		}
-	}()
-	if w.Port, err = freePort(o.Port, 8080); err != nil {
+	w := &World{Environment: map[string]string{}, program: o.Program}
+	if w.program == "" {
+		w.program = "portalgate"
+	}
+	if err := w.build(ctx, o); err != nil {
+		w.Close()
 		return nil, err
 	}
-	if w.OldPort, err = freePort(0, w.Port+1); err != nil {
-		return nil, err
+	return w, nil
+}
+
+func (w *World) build(ctx context.Context, o Options) (err error) {
+	if w.gate, err = openPort(o.Port, 8080); err != nil {
+		return err
 	}
+	if w.old, err = openPort(0, w.gate.number+1); err != nil {
+		return err
+	}
+	w.Port, w.OldPort = w.gate.number, w.old.number
 	say := servers.Options{Say: func(line string) { o.Say("%s", line) }}
 	if w.Postgres, err = servers.StartPostgres(ctx, say); err != nil {
-		return nil, err
+		return err
 	}
 	if w.Redis, err = servers.StartRedis(ctx, say); errors.Is(err, servers.ErrMissing) {
 		o.Say("no redis-server is installed: the gate keeps its limits by itself")
 		w.Redis = nil
 	} else if err != nil {
-		return nil, err
+		return err
 	}
 	// In the database's room, which is swept even after this program was killed.
 	w.Dir = filepath.Join(w.Postgres.Dir(), "gate")
 	if err = os.Mkdir(w.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making a directory: %w", err)
+		return fmt.Errorf("making a directory: %w", err)
 	}
 	if err = w.furnish(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if w.owner, err = pgxpool.New(ctx, w.Postgres.URL("postgres", "postgres")); err != nil {
-		return nil, fmt.Errorf("connecting the demo ERP: %w", err)
+		return fmt.Errorf("connecting the demo ERP: %w", err)
 	}
 	if w.ERP, err = erp.Start(erp.Options{Keys: w.keys}); err != nil {
-		return nil, err
+		return err
 	}
 	oldSecret := secret.NewToken().Reveal()
 	if w.OldERP, err = erp.Start(erp.Options{OldGuard: &erp.OldGuard{Secret: oldSecret, Lookup: w.lookup}}); err != nil {
-		return nil, err
+		return err
 	}
 	w.Environment["PORTALGATE_DEMO_OLD_SECRET"] = oldSecret
+	w.Environment["XDG_DATA_HOME"] = w.Dir // where Caddy keeps what it remembers
 	w.configure()
-	return w, nil
-}
-
-// freePort is the wanted port, or the first free one from a start.
-func freePort(wanted, from int) (int, error) {
-	last := from + 50
-	if wanted != 0 {
-		from, last = wanted, wanted
-	}
-	for p := from; p <= last; p++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
-		if err == nil {
-			return p, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("port %d is taken; choose another with --port", from)
+	return nil
 }
 
 // furnish makes roles, tables, keys, tenants and people.
@@ -160,8 +155,10 @@ func (w *World) furnish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	if _, err := conn.Exec(ctx, `create role app login in role portalgate_gateway`); err != nil {
-		return fmt.Errorf("making the gateway's role: %w", err)
+	for _, sql := range []string{`create role app login in role portalgate_gateway`, `create role operator login in role portalgate_operator`} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("making the roles: %w", err)
+		}
 	}
 	if err := conn.Close(ctx); err != nil {
 		return fmt.Errorf("disconnecting: %w", err)
@@ -282,30 +279,31 @@ func (w *World) configure() {
 		redis = "\n\t\tredis {env.PORTALGATE_REDIS_URL}"
 	}
 	w.Caddyfile = fmt.Sprintf(`{
-	admin unix/%s/admin.sock
+	admin unix/%[1]s/admin.sock
 	persist_config off
+	storage file_system %[1]s/caddy
 	auto_https off
 	log {
 		level ERROR
 	}
 	portalgate {
-		database {env.PORTALGATE_DATABASE_URL}%s
+		database {env.PORTALGATE_DATABASE_URL}%[2]s
 		keyring {env.PORTALGATE_KEYRING}
 	}
 }
 
-http://:%d {
-	bind 127.0.0.1 ::1
+http://:%[3]d {
+	bind %[4]s
 	portalgate {
 		public /assets/* /favicon.ico
 		require mfa /admin/*
 		graphql /graphql
 	}
-	reverse_proxy %s
+	reverse_proxy %[5]s
 }
 
-http://:%d {
-	bind 127.0.0.1 ::1
+http://:%[6]d {
+	bind %[7]s
 	portalgate {
 		public /assets/* /favicon.ico
 		graphql /graphql
@@ -313,9 +311,9 @@ http://:%d {
 			secret {env.PORTALGATE_DEMO_OLD_SECRET}
 		}
 	}
-	reverse_proxy %s
+	reverse_proxy %[8]s
 }
-`, w.Dir, redis, w.Port, w.ERP.Addr(), w.OldPort, w.OldERP.Addr())
+`, w.Dir, redis, w.Port, w.gate.bind(), w.ERP.Addr(), w.OldPort, w.old.bind(), w.OldERP.Addr())
 }
 
 // Screen is what the person who started the demo is told.
@@ -334,14 +332,15 @@ func (w *World) Screen() string {
 		redis = w.Redis.Chosen()
 	}
 	fmt.Fprintf(&b, "\n  PostgreSQL  %s\n  Redis       %s\n", w.Postgres.Chosen(), redis)
-	fmt.Fprintf(&b, "  commands    export PORTALGATE_DATABASE_URL='%s' PORTALGATE_KEYRING='%s'\n", w.Postgres.URL("postgres", "postgres"), w.Environment["PORTALGATE_KEYRING"])
+	fmt.Fprintf(&b, "  commands    export PORTALGATE_DATABASE_URL='%s' PORTALGATE_KEYRING='%s'\n", w.Postgres.URL("postgres", "operator"), w.Environment["PORTALGATE_KEYRING"])
 	fmt.Fprintf(&b, `
   Try: sign in, then look at "What the ERP received". Open a second tab, sign out in one, look at the other.
        Forge a header:  curl -i -H 'X-Portal-User-Id: admin' http://acme.localhost:%d/orders
-       End a session:   portalgate user revoke-sessions --tenant acme --email ann@buyer.example
+       End a session, after the line "commands" in another terminal:
+                        %s user revoke-sessions --tenant acme --email ann@buyer.example
 
 Ctrl-C ends it and leaves nothing behind.
-`, w.Port)
+`, w.Port, w.program)
 	return b.String()
 }
 
@@ -361,5 +360,10 @@ func (w *World) Close() {
 	}
 	if w.Postgres != nil {
 		w.Postgres.Close()
+	}
+	for _, p := range []*port{w.gate, w.old} {
+		if p != nil {
+			p.close()
+		}
 	}
 }

@@ -15,7 +15,24 @@ import (
 var (
 	ErrNone        = errors.New("no such row")
 	ErrUnavailable = errors.New("the database does not answer")
+	ErrRefused     = errors.New("the database refuses the login") // beside ErrUnavailable: asking again helps only after a mend
 )
+
+// refusal is a connection that failed because of who we say we are, or of the database we name.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string        { return ErrRefused.Error() + ": " + r.err.Error() }
+func (r *refusal) Unwrap() error        { return r.err }
+func (r *refusal) Is(target error) bool { return target == ErrRefused || target == ErrUnavailable }
+
+// connected interprets an error of connecting.
+func connected(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code[:2] == "28" || pg.Code == "3D000") {
+		return &refusal{err}
+	}
+	return said(err)
+}
 
 // TakenError means that a name is taken; What is the constraint that says so.
 type TakenError struct{ What string }

@@ -151,7 +151,7 @@ func (s *Store) Close() { s.pool.Close() }
 func (s *Store) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
-	return said(s.pool.Ping(ctx))
+	return connected(s.pool.Ping(ctx))
 }
 
 // Clock is the database's time.
@@ -235,6 +235,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	wait, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	conn, err := s.pool.Acquire(wait)
+	if who := connected(err); errors.Is(who, ErrRefused) {
+		return nil, who
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: getting a connection: %w", ErrUnavailable, err)
 	}

@@ -18,8 +18,8 @@ import (
 // which must stay below 104 bytes.
 const rooms = "/tmp"
 
-// prefix begins the name of every directory that is ours.
-const prefix = "portalgate-"
+// prefix begins the name of every directory that is ours, and of no other of this program's: what bears it is swept.
+const prefix = "portalgate-room-"
 
 // room is the directory of one server, held by a locked pid file for as long as the program lives.
 //

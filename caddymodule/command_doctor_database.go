@@ -1,0 +1,137 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/migrations"
+)
+
+// patience is how long the doctor waits for a server that is no database.
+const patience = 3 * time.Second
+
+func (d *doctor) examineDatabase(ctx context.Context) {
+	if d.database == "" {
+		d.found.add("database", wrong, "no address: give --config, --database or PORTALGATE_DATABASE_URL")
+		return
+	}
+	s, err := d.open(ctx)
+	if err != nil {
+		d.found.add("database", wrong, "%v", err)
+		d.examineKeys(ctx, nil)
+		return
+	}
+	defer s.Close()
+	err = s.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()})
+	if err != nil {
+		d.found.complain("database", unfit("role and tables", err))
+	} else {
+		d.found.add("database", fine, "version %d, the role cannot cross tenants, row-level security is forced on every table", migrations.Latest())
+	}
+	d.examineClock(ctx, s)
+	d.examineTenants(ctx, s)
+	d.examineKeys(ctx, s)
+}
+
+func (d *doctor) examineClock(ctx context.Context, s *store.Store) {
+	before := time.Now()
+	at, err := s.Clock(ctx)
+	if err != nil {
+		d.found.add("clock", wrong, "the database does not say the time: %v", err)
+		return
+	}
+	skew := at.Sub(before.Add(time.Since(before) / 2)).Abs().Round(time.Millisecond)
+	if skew > clockTolerance {
+		d.found.add("clock", wrong, "%s away from the database's; have both machines keep time by NTP", skew)
+		return
+	}
+	d.found.add("clock", fine, "%s away from the database's", skew)
+}
+
+func (d *doctor) examineTenants(ctx context.Context, s *store.Store) {
+	rows, err := tenants(ctx, s)
+	if err != nil {
+		d.found.add("tenants", wrong, "%v", err)
+		return
+	}
+	hosts := 0
+	for _, r := range rows {
+		hosts += len(r.Hosts)
+		if len(r.Hosts) == 0 {
+			d.found.add("tenants", note, "%s has no host, so nobody can reach it; `portalgate tenant host add %s HOST`", r.Slug, r.Slug)
+		}
+	}
+	if hosts == 0 {
+		d.found.add("tenants", wrong, "no tenant has a host, and every request is answered 421; `portalgate tenant add SLUG --name NAME --host HOST`")
+		return
+	}
+	d.found.add("tenants", fine, "%s with %s", count(len(rows), "tenant"), count(hosts, "host"))
+}
+
+// examineKeys looks at the keyring; without a database it cannot say whether the keys are the right ones.
+func (d *doctor) examineKeys(ctx context.Context, s *store.Store) {
+	if d.keyring == "" {
+		d.found.add("keyring", wrong, "no file: give --config, --keyring or PORTALGATE_KEYRING")
+		return
+	}
+	ring, err := secret.Open(d.keyring)
+	if err != nil {
+		d.found.add("keyring", wrong, "%v", err)
+		return
+	}
+	keys := count(len(ring.Keys()), "key")
+	switch {
+	case s == nil:
+		d.found.add("keyring", note, "%s: %s; whether the database knows them cannot be asked", d.keyring, keys)
+	default:
+		if err := s.CheckKeys(ctx, prints(ring)); err != nil {
+			d.found.add("keyring", wrong, "%s: %v", d.keyring, explained(err))
+			return
+		}
+		d.found.add("keyring", fine, "%s: %s, none of them foreign to this database", d.keyring, keys)
+	}
+	if info, err := os.Stat(d.keyring); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.found.add("keyring", note, "%s can be read by others than its owner (%s); chmod 600 %s", d.keyring, info.Mode().Perm(), d.keyring)
+	}
+	if !ring.Has(secret.PurposePassword) {
+		d.found.add("keyring", note, "no key for passwords: a dump of the database alone is enough to guess at them")
+	}
+}
+
+// examineMail sees whether somebody who speaks SMTP is there.
+func (d *doctor) examineMail(ctx context.Context) {
+	if d.mail == "" {
+		return
+	}
+	dialer := net.Dialer{Timeout: patience}
+	conn, err := dialer.DialContext(ctx, "tcp", d.mail)
+	if err != nil {
+		d.found.add("mail", wrong, "the SMTP server cannot be reached: %v", err)
+		return
+	}
+	defer conn.Close()
+	_, port, _ := net.SplitHostPort(d.mail)
+	if port == "465" {
+		d.found.add("mail", fine, "%s can be reached", d.mail) // it greets after TLS only
+		return
+	}
+	err = conn.SetDeadline(time.Now().Add(patience))
+	greeting := make([]byte, 4)
+	if err == nil {
+		_, err = io.ReadFull(conn, greeting)
+	}
+	if err == nil && string(greeting) != "220 " && string(greeting) != "220-" {
+		err = errors.New("it says something else than 220")
+	}
+	if err != nil {
+		d.found.add("mail", wrong, "%s does not greet as an SMTP server does: %v", d.mail, err)
+		return
+	}
+	d.found.add("mail", fine, "%s answers", d.mail)
+}
