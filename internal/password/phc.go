@@ -67,6 +67,9 @@ func parsePHC(s string) (h phc, err error) {
 	if h.key, err = b64.DecodeString(part[5]); err != nil || len(h.key) < minKey || len(h.key) > maxKey {
 		return h, ErrStoredParameters
 	}
+	if h.String() != s { // the decoder skips line ends
+		return h, ErrStoredParameters
+	}
 	return h, nil
 }
 
