@@ -172,12 +172,12 @@ func (h *Hasher) Stats() Stats {
 
 func (h *Hasher) peppered(p Prepared, keyID string) ([]byte, error) {
 	if keyID == "" {
-		return []byte(p.text), nil
+		return []byte(p.text()), nil
 	}
 	if h.c.Pepper == nil {
 		return nil, fmt.Errorf("the hash was made with password key %s, and the keyring has none", keyID)
 	}
-	return h.c.Pepper.Mac(keyID, []byte(p.text))
+	return h.c.Pepper.Mac(keyID, []byte(p.text()))
 }
 
 // Hash makes the stored form of a password.
@@ -238,9 +238,9 @@ func (h *Hasher) checkBcrypt(ctx context.Context, p Prepared, stored string) (Ve
 	}
 	var match bool
 	err := h.do(ctx, func() {
-		match = bcrypt.CompareHashAndPassword([]byte(stored), cut72(p.raw)) == nil
-		if !match && p.text != p.raw {
-			match = bcrypt.CompareHashAndPassword([]byte(stored), cut72(p.text)) == nil
+		match = bcrypt.CompareHashAndPassword([]byte(stored), cut72(p.raw())) == nil
+		if !match && p.text() != p.raw() {
+			match = bcrypt.CompareHashAndPassword([]byte(stored), cut72(p.text())) == nil
 		}
 	})
 	return Verdict{Match: match, Rehash: match}, err
@@ -252,7 +252,7 @@ func cut72(s string) []byte { return []byte(s[:min(len(s), 72)]) }
 func (h *Hasher) Decoy(ctx context.Context, p Prepared) error {
 	var salt [saltBytes]byte
 	return h.do(ctx, func() {
-		key := argon2.IDKey([]byte(p.text), salt[:], h.c.Passes, h.c.Memory, h.c.Lanes, keyBytes)
+		key := argon2.IDKey([]byte(p.text()), salt[:], h.c.Passes, h.c.Memory, h.c.Lanes, keyBytes)
 		subtle.ConstantTimeCompare(key, make([]byte, keyBytes))
 		h.tidy(h.c.Memory)
 	})

@@ -29,10 +29,27 @@ var (
 	ErrNotText = errors.New("password is not text")
 )
 
-// Prepared is a password ready to be hashed. It does not print.
+// Prepared is a password ready to be hashed. It does not print, not even as the private field of a struct, where fmt
+// calls no method: hence the functions, which print as addresses at most.
 type Prepared struct {
-	raw  string // as typed, which is what the ERP's bcrypt saw
-	text string // NFC, which is what we hash
+	typed func() string // as typed, which is what the ERP's bcrypt saw
+	nfc   func() string // what we hash
+}
+
+func veil(s string) func() string { return func() string { return s } }
+
+func (p Prepared) raw() string {
+	if p.typed == nil {
+		return ""
+	}
+	return p.typed()
+}
+
+func (p Prepared) text() string {
+	if p.nfc == nil {
+		return ""
+	}
+	return p.nfc()
 }
 
 // Prepare normalises a password to NFC, at setting and at checking alike, and changes nothing else: no trimming, no
@@ -44,7 +61,7 @@ func Prepare(raw string) (Prepared, error) {
 	if !utf8.ValidString(raw) {
 		return Prepared{}, ErrNotText
 	}
-	p := Prepared{raw, norm.NFC.String(raw)}
+	p := Prepared{veil(raw), veil(norm.NFC.String(raw))}
 	if p.Len() > MaxRunes {
 		return Prepared{}, ErrTooLong
 	}
@@ -52,7 +69,7 @@ func Prepare(raw string) (Prepared, error) {
 }
 
 // Len is the length in code points.
-func (p Prepared) Len() int { return utf8.RuneCountInString(p.text) }
+func (p Prepared) Len() int { return utf8.RuneCountInString(p.text()) }
 
 // String does not reveal the password.
 func (Prepared) String() string { return "[password]" }
@@ -87,12 +104,8 @@ func (r Policy) Check(p Prepared) error {
 	case n > r.Max:
 		return &RuleError{fmt.Sprintf("Use at most %d characters.", r.Max)}
 	}
-	typed := plain(p.text)
-	same := true
-	for _, c := range p.text {
-		same = same && c == []rune(p.text)[0]
-	}
-	if same {
+	typed := plain(p.text())
+	if first, _ := utf8.DecodeRuneInString(p.text()); strings.Trim(p.text(), string(first)) == "" {
 		return &RuleError{"This is one character over and over. Use a phrase that only you know."}
 	}
 	for _, word := range r.Context {

@@ -67,6 +67,9 @@ func parsePHC(s string) (h phc, err error) {
 	if h.key, err = b64.DecodeString(part[5]); err != nil || len(h.key) < minKey || len(h.key) > maxKey {
 		return h, ErrStoredParameters
 	}
+	if h.String() != s { // the decoder skips line ends
+		return h, ErrStoredParameters
+	}
 	return h, nil
 }
 
@@ -79,9 +82,9 @@ func bcryptCost(s string) (int, error) {
 	if len(s) != 60 || s[0] != '$' || s[1] != '2' || !strings.ContainsRune("aby", rune(s[2])) || s[3] != '$' || s[6] != '$' {
 		return 0, ErrStoredParameters
 	}
-	cost, err := strconv.Atoi(s[4:6])
+	cost, err := strconv.ParseUint(s[4:6], 10, 8) // no sign
 	if err != nil || cost < minBcrypt || cost > maxBcrypt {
 		return 0, ErrStoredParameters
 	}
-	return cost, nil
+	return int(cost), nil
 }

@@ -1,8 +1,11 @@
 package secret
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +19,10 @@ const Issuer = "portalgate"
 // ClockSkew is how far two gateways' clocks may differ before one refuses what the other has just made. ASVS 9.2.1
 // and KEY-02 allow up to 60 seconds; our own `ready` already complains at 2.
 const ClockSkew = 5 * time.Second
+
+// MaxAccessLife is the longest life of an access token that the configuration allows. A token that says it lives longer
+// was not made by us as we are.
+const MaxAccessLife = time.Hour
 
 // MaxAccessLen bounds what is parsed at all (CVE-2025-30204 was a parser fed with a million dots).
 const MaxAccessLen = 2048
@@ -61,7 +68,7 @@ func (k *Keyring) SignAccess(a Access, now time.Time) (string, error) {
 	}
 	t := jwt.NewWithClaims(jwt.SigningMethodHS256, &accessClaims{a})
 	t.Header = map[string]any{"alg": "HS256", "typ": typeAccess, "kid": key.ID}
-	s, err := t.SignedString(key.raw)
+	s, err := t.SignedString(key.raw())
 	if err != nil {
 		return "", fmt.Errorf("signing an access token: %w", err)
 	}
@@ -70,7 +77,7 @@ func (k *Keyring) SignAccess(a Access, now time.Time) (string, error) {
 
 // VerifyAccess checks a token of a realm and tenant at a moment. Every doubt is ErrInvalid.
 func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Access, error) {
-	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 {
+	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") { // line ends, which the decoder skips
 		return Access{}, ErrInvalid
 	}
 	var c accessClaims
@@ -78,14 +85,16 @@ func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Acce
 		// Exactly the three fields that we write: `jwk`, `jku`, `x5u`, `crit` and `b64` are ways to bring one's
 		// own key or to change what is signed (KEY-01).
 		kid, _ := t.Header["kid"].(string)
-		if len(t.Header) != 3 || t.Header["typ"] != typeAccess || kid == "" {
+		head, body, _ := strings.Cut(token, ".")
+		body, _, _ = strings.Cut(body, ".")
+		if len(t.Header) != 3 || t.Header["typ"] != typeAccess || kid == "" || !once(head) || !once(body) {
 			return nil, ErrInvalid
 		}
 		key := k.find(kid, PurposeAccess, now)
 		if key == nil {
 			return nil, ErrKey
 		}
-		return key.raw, nil
+		return key.raw(), nil
 	})
 	if err != nil || !t.Valid {
 		return Access{}, ErrInvalid
@@ -93,8 +102,8 @@ func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Acce
 	a := c.Access
 	switch {
 	case a.Issuer != Issuer, a.Audience != realm, a.Tenant != tenant,
-		a.User == "", a.Session == "", a.ID == "", a.AuthTime <= 0, a.IssuedAt <= 0, a.NotBefore <= 0, a.Expires <= 0,
-		a.Millis < 0 || a.Millis > 999, a.Expires < a.IssuedAt:
+		a.User == "", a.Session == "", a.ID == "", len(a.AMR) == 0, a.AuthTime <= 0, a.IssuedAt <= 0, a.NotBefore <= 0, a.Expires <= 0,
+		a.Millis < 0 || a.Millis > 999, a.Generation < 0, a.Expires < a.IssuedAt, a.Expires-a.IssuedAt > int64(MaxAccessLife/time.Second):
 		return Access{}, ErrInvalid
 	case now.Unix() < a.NotBefore-int64(ClockSkew/time.Second), now.Unix() < a.IssuedAt-int64(ClockSkew/time.Second):
 		return Access{}, ErrInvalid
@@ -102,6 +111,37 @@ func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Acce
 		return a, ErrExpired
 	}
 	return a, nil
+}
+
+// once says whether a segment of a token is one JSON object that names each of its members once, in lower case. A parser
+// takes the last of two, and another program may take the first; Go's matches names without regard to case.
+func once(segment string) bool {
+	b, err := strictURL.DecodeString(segment)
+	if err != nil {
+		return false
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return false
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		token, err := dec.Token()
+		name, ok := token.(string)
+		if err != nil || !ok || seen[name] || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return false
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if dec.Decode(&value) != nil {
+			return false
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return false
+	}
+	_, err = dec.Token()
+	return errors.Is(err, io.EOF)
 }
 
 // The claims are judged by VerifyAccess itself, which must tell an expired token from a bad one.
@@ -179,8 +219,11 @@ func (c *assertionClaims) GetAudience() (jwt.ClaimStrings, error) {
 // Bearer signs the token that an unchanged backend already accepts: HS256 with its own secret and its claims (M28).
 // The backend's clock has no tolerance, so there is an expiry and never a `nbf`.
 type Bearer struct {
-	key []byte
+	key veiled
 }
+
+// Format does not reveal the secret, whatever the verb.
+func (Bearer) Format(f fmt.State, _ rune) { io.WriteString(f, "[backend's secret]") }
 
 // publishedDefaults are secrets that stand in public example configurations; a token made with one can be made by
 // anybody.
@@ -201,7 +244,7 @@ func NewBearer(key string) (*Bearer, error) {
 	if len(key) < 16 || len(distinct) < 8 {
 		return nil, errors.New("the backend's secret is too short or too regular; give the backend a random one of at least 32 characters")
 	}
-	return &Bearer{[]byte(key)}, nil
+	return &Bearer{veil([]byte(key))}, nil
 }
 
 // BearerClaims are the old backend's claims (legacy 3).
@@ -226,7 +269,7 @@ func (b *Bearer) Sign(c BearerClaims, now time.Time, life time.Duration) (string
 		"sub": c.User, "type": c.Type, "customerId": c.Customer, "tenantId": c.Tenant, "email": c.Email,
 		"roles": c.Roles, "iat": c.IssuedAt, "exp": c.Expires,
 	})
-	s, err := t.SignedString(b.key)
+	s, err := t.SignedString(b.key())
 	if err != nil {
 		return "", fmt.Errorf("signing the backend's token: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ type Key struct {
 	Purpose     Purpose
 	UseFrom     time.Time
 	VerifyUntil time.Time // zero: no end
-	raw         []byte    // 32 bytes; for PurposeAssertion the P-256 scalar
+	raw         veiled    // 32 bytes; for PurposeAssertion the P-256 scalar
 	signer      *ecdsa.PrivateKey
 }
 
@@ -51,12 +52,15 @@ type Key struct {
 func (k *Key) Fingerprint() []byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "portalgate key %s\x00%s\x00", k.Purpose, k.ID)
-	h.Write(k.raw)
+	h.Write(k.raw())
 	return h.Sum(nil)[:16]
 }
 
 // Format does not reveal the key, whatever the verb.
-func (k *Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[key %s %s]", k.Purpose, k.ID) }
+func (k Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[key %s %s]", k.Purpose, k.ID) }
+
+// MarshalJSON does not reveal the key.
+func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(k)) }
 
 // Rotation numbers: a new key is used ten minutes after it was made, so that every gateway has read it by then, and
 // an old one verifies for as long as the longest thing it signed may live.
@@ -179,53 +183,64 @@ func Parse(b []byte) (*Keyring, error) {
 	return k, nil
 }
 
+// remake is the mend of what no hand should repair.
+const remake = "make keys with `portalgate keys generate`"
+
+func known() string {
+	var names []string
+	for _, p := range purposes {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
+}
+
 func parse(b []byte) (*keyset, error) {
 	bad := func(id, problem string) error { return &KeyringError{"", id, problem} }
 	var f file
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
-		return nil, bad("", "is not a keyring: "+strings.TrimPrefix(err.Error(), "json: "))
+		return nil, bad("", "is not a keyring: "+strings.TrimPrefix(err.Error(), "json: ")+"; "+remake)
 	}
-	if dec.More() {
-		return nil, bad("", "has text after its end")
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, bad("", "has text after its end; take out what follows the last brace")
 	}
 	if f.Version != 1 {
-		return nil, bad("", fmt.Sprintf("has version %d, this program reads version 1", f.Version))
+		return nil, bad("", fmt.Sprintf("has version %d, this program reads version 1; run the release that wrote it, or a newer one", f.Version))
 	}
 	set := &keyset{byID: make(map[string]*Key, len(f.Keys))}
 	seen := map[string]string{}
 	for _, fk := range f.Keys {
 		switch {
 		case fk.ID == "" || len(fk.ID) > 64 || strings.Trim(fk.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
-			return nil, bad(fk.ID, "needs an id of lower-case letters, digits and dashes")
+			return nil, bad(fk.ID, "needs an id of at most 64 lower-case letters, digits and dashes; "+remake)
 		case set.byID[fk.ID] != nil:
-			return nil, bad(fk.ID, "stands in the file twice")
+			return nil, bad(fk.ID, "stands in the file twice; take one of the two out")
 		case !slices.Contains(purposes, fk.Purpose):
-			return nil, bad(fk.ID, fmt.Sprintf("has the unknown purpose %q", fk.Purpose))
+			return nil, bad(fk.ID, fmt.Sprintf("has the unknown purpose %q; this release knows %s", fk.Purpose, known()))
 		}
 		raw, err := base64.StdEncoding.Strict().DecodeString(fk.Secret)
 		switch {
 		case err != nil:
-			return nil, bad(fk.ID, "its secret is not base64")
+			return nil, bad(fk.ID, "its secret is not base64; it was altered, so take it from a copy of the file")
 		case len(raw) < 32:
-			return nil, bad(fk.ID, fmt.Sprintf("is too short: %d bytes, 32 are needed; make keys with `portalgate keys generate`", len(raw)))
+			return nil, bad(fk.ID, fmt.Sprintf("is too short: %d bytes, 32 are needed; %s", len(raw), remake))
 		case len(raw) > 32:
-			return nil, bad(fk.ID, fmt.Sprintf("is too long: %d bytes, 32 are needed", len(raw)))
+			return nil, bad(fk.ID, fmt.Sprintf("is too long: %d bytes, 32 are needed; %s", len(raw), remake))
 		case example(raw):
-			return nil, bad(fk.ID, "is an example, not a random key; make keys with `portalgate keys generate`")
+			return nil, bad(fk.ID, "is an example, not a random key; "+remake)
 		}
 		if other, ok := seen[string(raw)]; ok {
-			return nil, bad(fk.ID, "has the same secret as key "+other+"; each key needs its own")
+			return nil, bad(fk.ID, "has the same secret as key "+other+", and each needs its own; "+remake)
 		}
 		seen[string(raw)] = fk.ID
-		key := &Key{ID: fk.ID, Purpose: fk.Purpose, UseFrom: fk.UseFrom, raw: raw}
+		key := &Key{ID: fk.ID, Purpose: fk.Purpose, UseFrom: fk.UseFrom, raw: veil(raw)}
 		if fk.VerifyUntil != nil {
 			key.VerifyUntil = *fk.VerifyUntil
 		}
 		if key.Purpose == PurposeAssertion {
 			if key.signer, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), raw); err != nil {
-				return nil, bad(fk.ID, "is not a P-256 key")
+				return nil, bad(fk.ID, "is not a P-256 key; it was altered, so take it from a copy of the file")
 			}
 		}
 		set.all = append(set.all, key)
@@ -236,7 +251,7 @@ func parse(b []byte) (*keyset, error) {
 			continue // the keyed step is optional by law and by NIST; an operator may run without it
 		}
 		if !slices.ContainsFunc(set.all, func(k *Key) bool { return k.Purpose == p }) {
-			return nil, bad("", fmt.Sprintf("has no key for %q; make a keyring with `portalgate keys generate`", p))
+			return nil, bad("", fmt.Sprintf("has no key for %q; %s", p, remake))
 		}
 	}
 	sort.SliceStable(set.all, func(i, j int) bool { return set.all[i].UseFrom.Before(set.all[j].UseFrom) })
@@ -301,13 +316,19 @@ func (k *Keyring) find(id string, p Purpose, now time.Time) *Key {
 	if key := look(); key != nil || k.path == "" || k.set.Load().byID[id] != nil || len(id) > 64 {
 		return key
 	}
+	k.again()
+	return look()
+}
+
+// again reads the file, at most once a second: what does not fit our keys may be a forgery, and a flood of forgeries
+// must not become a flood of readings.
+func (k *Keyring) again() {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if time.Since(k.lastRead) > time.Second {
 		k.lastRead = time.Now()
-		_ = k.reload() // unreadable now: the keys already loaded decide, and they do not know this one
+		_ = k.reload() // unreadable now: the keys already loaded decide
 	}
-	k.mu.Unlock()
-	return look()
 }
 
 // Keys lists the keys, oldest first.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -52,14 +53,12 @@ func (k *Keyring) Successor(r Refresh, keyID, family string, now time.Time) (Ref
 	if key == nil {
 		return Refresh{}, fmt.Errorf("deriving a successor with %s: %w", keyID, ErrKey)
 	}
-	info := "portalgate refresh successor\x00" + string(r.token.raw[:])
-	raw, err := hkdf.Key(sha256.New, key.raw, []byte(family), info, TokenBytes)
+	info := "portalgate refresh successor\x00" + string(r.token.bytes())
+	raw, err := hkdf.Key(sha256.New, key.raw(), []byte(family), info, TokenBytes)
 	if err != nil {
 		return Refresh{}, fmt.Errorf("deriving a successor: %w", err)
 	}
-	var next Refresh
-	copy(next.token.raw[:], raw)
-	return next, nil
+	return Refresh{tokenOf([TokenBytes]byte(raw))}, nil
 }
 
 // RevealRefresh is the text for the cookie: the token and a MAC that binds it to our keyring and the tenant.
@@ -68,7 +67,7 @@ func (k *Keyring) RevealRefresh(r Refresh, tenant string, now time.Time) (string
 	if key == nil {
 		return "", fmt.Errorf("binding a refresh token: %w", ErrKey)
 	}
-	b := append(r.token.raw[:], refreshMAC(key, r.token, tenant)...)
+	b := append(slices.Clone(r.token.bytes()), refreshMAC(key, r.token, tenant)...)
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
@@ -78,22 +77,31 @@ func (k *Keyring) ParseRefresh(s, tenant string, now time.Time) (Refresh, error)
 		return Refresh{}, ErrToken
 	}
 	var b [TokenBytes + macBytes]byte
-	if _, err := strictURL.Decode(b[:], []byte(s)); err != nil {
+	if n, err := strictURL.Decode(b[:], []byte(s)); err != nil || n != len(b) {
 		return Refresh{}, ErrToken
 	}
-	var r Refresh
-	copy(r.token.raw[:], b[:TokenBytes])
-	for _, key := range k.set.Load().live(PurposeRefreshMAC, now) {
-		if hmac.Equal(refreshMAC(key, r.token, tenant), b[TokenBytes:]) {
-			return r, nil
-		}
+	r := Refresh{tokenOf([TokenBytes]byte(b[:TokenBytes]))}
+	fits := func() bool {
+		return slices.ContainsFunc(k.set.Load().live(PurposeRefreshMAC, now), func(key *Key) bool {
+			return hmac.Equal(refreshMAC(key, r.token, tenant), b[TokenBytes:])
+		})
+	}
+	if fits() {
+		return r, nil
+	}
+	if k.path == "" {
+		return Refresh{}, ErrToken
+	}
+	// A key that was rotated in at once, after a leak, may have reached another gateway before this one.
+	if k.again(); fits() {
+		return r, nil
 	}
 	return Refresh{}, ErrToken
 }
 
 func refreshMAC(key *Key, t Token, tenant string) []byte {
-	m := hmac.New(sha256.New, key.raw)
+	m := hmac.New(sha256.New, key.raw())
 	io.WriteString(m, "portalgate refresh mac\x00"+tenant+"\x00")
-	m.Write(t.raw[:])
+	m.Write(t.bytes())
 	return m.Sum(nil)[:macBytes]
 }

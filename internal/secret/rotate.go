@@ -8,14 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
 // outlives says for how long a key that is no longer used must go on verifying: as long as the longest thing it made
 // may live. Zero is for ever: what it made stands in the database.
 var outlives = map[Purpose]time.Duration{
-	PurposeAccess:     time.Hour,           // the longest life that the configuration allows an access token
+	PurposeAccess:     MaxAccessLife,
 	PurposeAssertion:  time.Hour,           // an assertion lives a minute; upstreams keep the key set for a while
 	PurposeForm:       48 * time.Hour,      // a page opened from a mail
 	PurposeRefresh:    15 * 24 * time.Hour, // the longest session, and a day
@@ -37,11 +36,7 @@ func ParsePurpose(s string) (Purpose, error) {
 	if p := Purpose(s); slices.Contains(purposes, p) {
 		return p, nil
 	}
-	var names []string
-	for _, p := range purposes {
-		names = append(names, string(p))
-	}
-	return "", fmt.Errorf("%q is no purpose of a key; there are: %s", s, strings.Join(names, ", "))
+	return "", fmt.Errorf("%q is no purpose of a key; there are: %s", s, known())
 }
 
 // Rotate adds a key for each purpose to a keyring's JSON, to be used UseDelay from now, by when every gateway has read

@@ -31,7 +31,7 @@ func TestARotatedKeyIsUsedTenMinutesLaterAndTheOldOneVerifiesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	sign := func(at time.Time) string {
-		token, err := ring.SignAccess(Access{Issuer: Issuer, Audience: "customers", User: "u", Tenant: "t", Session: "s", AuthTime: at.Unix(), IssuedAt: at.Unix(), NotBefore: at.Unix(), Expires: at.Add(30 * time.Minute).Unix(), ID: "j"}, at)
+		token, err := ring.SignAccess(Access{Issuer: Issuer, Audience: "customers", User: "u", Tenant: "t", Session: "s", AMR: []string{"pwd"}, AuthTime: at.Unix(), IssuedAt: at.Unix(), NotBefore: at.Unix(), Expires: at.Add(30 * time.Minute).Unix(), ID: "j"}, at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestALeakedKeyIsWorthNothingAtOnceAndNobodyIsSignedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stolen, err := ring.SignAccess(Access{Issuer: Issuer, Audience: "customers", User: "u", Tenant: "t", Session: "s", AuthTime: 1, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(time.Hour).Unix(), ID: "j"}, now)
+	stolen, err := ring.SignAccess(Access{Issuer: Issuer, Audience: "customers", User: "u", Tenant: "t", Session: "s", AMR: []string{"pwd"}, AuthTime: 1, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(time.Hour).Unix(), ID: "j"}, now)
 	if err != nil {
 		t.Fatal(err)
 	}

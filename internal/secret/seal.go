@@ -54,7 +54,7 @@ func (k *Keyring) Unseal(sealed string, at Place, now time.Time) ([]byte, error)
 		return nil, fmt.Errorf("%w: %w", ErrSealed, ErrKey)
 	}
 	b, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	if err != nil {
+	if err != nil || strings.ContainsAny(text, "\r\n") { // which the decoder skips
 		return nil, ErrSealed
 	}
 	gcm, err := aead(key)
@@ -72,7 +72,7 @@ func (k *Keyring) Unseal(sealed string, at Place, now time.Time) ([]byte, error)
 }
 
 func aead(key *Key) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key.raw)
+	block, err := aes.NewCipher(key.raw())
 	if err != nil {
 		return nil, fmt.Errorf("opening key %s: %w", key.ID, err)
 	}
@@ -113,7 +113,7 @@ func (p *Pepper) Mac(keyID string, b []byte) ([]byte, error) {
 	if key == nil {
 		return nil, fmt.Errorf("password key %s: %w", keyID, ErrKey)
 	}
-	m := hmac.New(sha256.New, key.raw)
+	m := hmac.New(sha256.New, key.raw())
 	io.WriteString(m, "portalgate password\x00")
 	m.Write(b)
 	return m.Sum(nil), nil
@@ -143,7 +143,7 @@ func (k *Keyring) CheckFormToken(token, page, bound string, now time.Time) bool 
 }
 
 func formMAC(key *Key, page, bound string) []byte {
-	m := hmac.New(sha256.New, key.raw)
+	m := hmac.New(sha256.New, key.raw())
 	io.WriteString(m, "portalgate form\x00"+page+"\x00"+bound)
 	return m.Sum(nil)
 }

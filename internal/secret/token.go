@@ -17,31 +17,50 @@ const TokenBytes = 32
 var ErrToken = errors.New("malformed token")
 
 // Token is a random secret that somebody carries. It has no printable form; Reveal is the one way out.
-type Token struct{ raw [TokenBytes]byte }
+// Two tokens are compared by their digests; == does not compile.
+type Token struct{ raw veiled }
+
+// veiled holds bytes where fmt cannot reach them. It calls no method on a private field, and some verbs follow
+// pointers; a function prints as an address at most.
+type veiled func() []byte
+
+func veil(b []byte) veiled { return func() []byte { return b } }
+
+func tokenOf(b [TokenBytes]byte) Token { return Token{veil(b[:])} }
+
+var noToken [TokenBytes]byte
+
+func (t Token) bytes() []byte {
+	if t.raw == nil {
+		return noToken[:]
+	}
+	return t.raw()
+}
 
 // NewToken draws a token from the operating system's generator.
 func NewToken() Token {
-	var t Token
-	rand.Read(t.raw[:]) // never fails: the runtime aborts the process rather than return weak bytes
-	return t
+	var b [TokenBytes]byte
+	rand.Read(b[:]) // never fails: the runtime aborts the process rather than return weak bytes
+	return tokenOf(b)
 }
 
 // ParseToken reads the text form: 43 characters of unpadded base64url, in the one canonical spelling.
 func ParseToken(s string) (Token, error) {
-	var t Token
+	var b [TokenBytes]byte
 	if len(s) != base64.RawURLEncoding.EncodedLen(TokenBytes) {
 		return Token{}, ErrToken
 	}
-	if _, err := strictURL.Decode(t.raw[:], []byte(s)); err != nil {
+	if n, err := strictURL.Decode(b[:], []byte(s)); err != nil || n != TokenBytes {
 		return Token{}, ErrToken
 	}
-	return t, nil
+	return tokenOf(b), nil
 }
 
+// strictURL still skips line ends: whoever decodes with it counts what came out, or looks for them.
 var strictURL = base64.RawURLEncoding.Strict()
 
 // Reveal returns the text to be put into a cookie or a link.
-func (t Token) Reveal() string { return base64.RawURLEncoding.EncodeToString(t.raw[:]) }
+func (t Token) Reveal() string { return base64.RawURLEncoding.EncodeToString(t.bytes()) }
 
 // Kind separates the digests of tokens that are stored in different places, so that a token of one kind is useless
 // at the door of another (TOK-02).
@@ -61,7 +80,7 @@ type Digest [sha256.Size]byte
 
 // Digest computes what is stored of the token.
 func (t Token) Digest(kind Kind, tenant string) Digest {
-	return digest(kind, tenant, t.raw[:])
+	return digest(kind, tenant, t.bytes())
 }
 
 func digest(kind Kind, tenant string, raw []byte) Digest {

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -30,6 +33,12 @@ type Cookies struct {
 	// Such a request has no session (SES-04).
 	Confused bool
 }
+
+// Format does not reveal the cookies, whatever the verb.
+func (Cookies) Format(f fmt.State, _ rune) { io.WriteString(f, "[cookies]") }
+
+// MarshalJSON does not reveal the cookies.
+func (Cookies) MarshalJSON() ([]byte, error) { return []byte(`"[cookies]"`), nil }
 
 // Any says whether the request brought a cookie that could stand for a session or a sign-in under way.
 func (c Cookies) Any() bool {
@@ -173,6 +182,12 @@ type Grant struct {
 	Device  *secret.Token // set only when the browser had none that we know
 	Until   time.Time     // when the cookies end
 }
+
+// Format does not reveal the cookies, whatever the verb.
+func (g Grant) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[cookies of session %s]", g.Session.ID) }
+
+// MarshalJSON does not reveal the cookies.
+func (g Grant) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprint(g)) }
 
 // Lines are the Set-Cookie lines of a grant.
 func (j Jar) Lines(g Grant, now time.Time) []string {

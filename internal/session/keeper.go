@@ -102,10 +102,14 @@ func (k *Keeper) Settle(ctx context.Context) error {
 	}
 }
 
-func (k *Keeper) putOff(act func(context.Context) error) {
+// putOff says whether an act was put off. It is not while the queue is full: a busy minute, after which the next
+// request puts it off again.
+func (k *Keeper) putOff(act func(context.Context) error) bool {
 	select {
 	case k.later <- act:
-	default: // the queue is full: a busy minute, and the next request puts it off again
+		return true
+	default:
+		return false
 	}
 }
 
@@ -192,8 +196,12 @@ func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verifie
 		if v.tenant != tenant {
 			return verified{}, secret.ErrInvalid
 		}
-		if v.expires <= now.Unix() {
+		switch {
+		case v.expires <= now.Unix():
 			return v, secret.ErrExpired
+		case v.expires > now.Add(k.o.Policy.AccessLife+secret.ClockSkew).Unix():
+			// The clock was set back: this token is from the future, and would live on until it came round again.
+			return verified{}, secret.ErrInvalid
 		}
 		return v, nil
 	}
@@ -207,14 +215,25 @@ func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verifie
 	}
 	k.tokens.put(d, v, now)
 	if a.Generation > 0 {
-		// The first sight of a token made with this generation proves that the successor has arrived: from here
-		// on its predecessor is spent (contract 5).
-		id := portal.SessionID(a.Session)
-		k.putOff(func(ctx context.Context) error {
-			return k.o.Store.Within(ctx, t, now, func(x *store.Tx) error { return x.Presented(ctx, id, a.Generation) })
-		})
+		k.presented(t, portal.SessionID(a.Session), a.Generation, d, now)
 	}
 	return v, nil
+}
+
+// presented notes, behind the request, that an access token was seen for the first time: this proves that the successor
+// it was made with has arrived, and from here on its predecessor is spent (contract 5). Where that cannot be noted the
+// token is forgotten, so that its next use tries again: an unspent predecessor would be of use to a thief.
+func (k *Keeper) presented(t portal.TenantID, id portal.SessionID, generation int, token [sha256.Size]byte, now time.Time) {
+	noted := k.putOff(func(ctx context.Context) error {
+		err := k.o.Store.Within(ctx, t, now, func(x *store.Tx) error { return x.Presented(ctx, id, generation) })
+		if err != nil {
+			k.tokens.drop(token)
+		}
+		return err
+	})
+	if !noted {
+		k.tokens.drop(token)
+	}
 }
 
 func entry(a secret.Access) (v verified, ok bool) {
@@ -228,7 +247,8 @@ func entry(a secret.Access) (v verified, ok bool) {
 
 // know returns the facts of a session: those held, when nothing has changed since they were read, else PostgreSQL's.
 func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now time.Time) (*Facts, error) {
-	if f := k.facts.get(v.session); f != nil && now.Sub(f.read) < FactsLife {
+	// Facts from the future are of a clock that was set back since: what has changed is remembered by that clock too.
+	if f := k.facts.get(v.session); f != nil && now.Sub(f.read) < FactsLife && now.Sub(f.read) > -secret.ClockSkew {
 		epoch := k.o.Ended.Epoch()
 		at := f.epoch.Load()
 		if at == epoch {

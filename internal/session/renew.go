@@ -122,6 +122,14 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 			refused = errEnded(fmt.Errorf("user may not be here: %s", ref.User.Blocked))
 			return nil
 		}
+		if ref.ReplacedAt.IsZero() {
+			if err = x.Presented(ctx, ref.Session.ID, ref.Generation); err != nil {
+				return err
+			}
+		} else if seen := ref.SuccessorPresentedAt; !seen.IsZero() && (now.Sub(seen) > k.o.Policy.RefreshGrace || !bound(ref, who)) {
+			refused = errEnded(errors.New("a replaced refresh token came back"))
+			return k.reused(ctx, x, ref, who)
+		}
 		if !renewable {
 			// The answer may not carry cookies (a HEAD request): the session is good, and stays as it is.
 			return nil
@@ -131,9 +139,6 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 		}
 		generation = ref.Generation + 1
 		if ref.ReplacedAt.IsZero() {
-			if err = x.Presented(ctx, ref.Session.ID, ref.Generation); err != nil {
-				return err
-			}
 			ok, err := x.ReplaceRefresh(ctx, ref.Session.ID, d, next.Digest(string(t.ID)), k.o.Keys.RefreshKey(now))
 			if err != nil {
 				return err
@@ -143,18 +148,6 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 			}
 			idle, _ := k.o.Policy.Lives(ref.Session.Remember)
 			return x.Touch(ctx, ref.Session.ID, now.Add(idle), who.Addr, who.Agent)
-		}
-		seen := ref.SuccessorPresentedAt
-		if !seen.IsZero() && (now.Sub(seen) > k.o.Policy.RefreshGrace || !bound(ref, who)) {
-			refused = errEnded(errors.New("a replaced refresh token came back"))
-			k.counts.reused.Add(1)
-			if _, err := x.EndSession(ctx, ref.Session.ID, portal.EndReuse); err != nil {
-				return err
-			}
-			return x.Record(ctx, portal.Activity{
-				Verb: portal.VerbTokenReuse, User: ref.User.ID, Session: ref.Session.ID, Addr: who.Addr, Agent: who.Agent, At: now,
-				Result: "refused", Suspicious: true, Note: "a sign-in that was already renewed was used again: its copy may be in other hands",
-			})
 		}
 		return nil
 	})
@@ -181,11 +174,24 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 	return Resumed{Facts: f, Grant: &g}, nil
 }
 
-// bound says whether a request comes from the browser that the session began in: by the device cookie, and where the
-// request has none by the agent's name.
+// reused ends the family of a replaced token that came back: one of the two who have it is not the owner, and nobody
+// can tell which.
+func (k *Keeper) reused(ctx context.Context, x *store.Tx, ref store.Refresh, who portal.Client) error {
+	k.counts.reused.Add(1)
+	if _, err := x.EndSession(ctx, ref.Session.ID, portal.EndReuse); err != nil {
+		return err
+	}
+	return x.Record(ctx, portal.Activity{
+		Verb: portal.VerbTokenReuse, User: ref.User.ID, Session: ref.Session.ID, Addr: who.Addr, Agent: who.Agent, At: who.At,
+		Result: "refused", Suspicious: true, Note: "a sign-in that was already renewed was used again: its copy may be in other hands",
+	})
+}
+
+// bound says whether a request comes from the browser that the session began in: by the device cookie, and where
+// either side has none by the agent's name.
 func bound(ref store.Refresh, who portal.Client) bool {
-	if who.Device != "" {
-		return string(who.Device) == string(ref.DeviceDigest)
+	if who.Device != "" && len(ref.DeviceDigest) > 0 {
+		return secret.Equal([]byte(who.Device), ref.DeviceDigest)
 	}
 	return who.Agent == ref.Session.Agent
 }

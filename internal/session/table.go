@@ -60,6 +60,14 @@ func (t *table) put(d [sha256.Size]byte, v verified, now time.Time) {
 	s.m[d] = v
 }
 
+// drop forgets one token: its next use checks the signature again.
+func (t *table) drop(d [sha256.Size]byte) {
+	s := &t.shards[d[0]&63]
+	s.mu.Lock()
+	delete(s.m, d)
+	s.mu.Unlock()
+}
+
 // clear forgets everything.
 func (t *table) clear() {
 	for i := range t.shards {
