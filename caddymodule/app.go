@@ -156,7 +156,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.world = w.(*world)
-	return measure(ctx.GetMetricsRegistry())
+	if err := measure(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	return a.order(ctx)
 }
 
 // Start judges the database and begins to follow it. A database that cannot be reached leaves the gate shut and is

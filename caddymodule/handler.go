@@ -13,6 +13,7 @@ import (
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/upstream"
 )
 
@@ -69,23 +70,27 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if errors.Is(err, caddy.ErrNotConfigured) {
 		return errors.New("portalgate: the global options have no `portalgate { … }`, which names the database and the keyring")
 	}
-	rules, own := h.judge()
+	prefix := ""
+	if a, ok := app.(*App); ok {
+		prefix = a.settings.prefix
+	}
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	rules, own := h.judge(prefix)
 	if own == nil && err != nil {
 		return err
 	}
 	var wrong complaints
 	wrong.add(own)
 	wrong.add(err)
+	wrong.add(checkProxies(server))
 	if err := wrong.err(); err != nil {
 		return err
 	}
 	h.app = app.(*App)
-	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.app.met(server)
 	h.w = h.app.world
 	h.stamper = h.w.stamper
 	h.rules = rules
-	h.rules.Prefix = h.app.settings.prefix
 	if h.UpstreamToken != nil {
 		bearer, _, err := h.UpstreamToken.bearer(h.app.LiteralSecrets)
 		if err != nil {
@@ -96,8 +101,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// judge reads the rules that need nothing but themselves.
-func (h *Handler) judge() (rules admission.Rules, err error) {
+// judge reads the rules that need nothing but themselves and the place of our own pages.
+func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
+	rules.Prefix = prefix
 	var wrong complaints
 	read := func(option string, in []string) (out []admission.Pattern) {
 		for _, s := range in {
@@ -121,6 +127,10 @@ func (h *Handler) judge() (rules admission.Rules, err error) {
 	for _, c := range h.CrossSite {
 		if c.Method == "" || c.Method != strings.ToUpper(c.Method) || !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "*?#%") {
 			wrong.add(bad("cross_site", "%q %q is not a method in capitals and an exact path", c.Method, c.Path))
+			continue
+		}
+		if prefix != "" && (c.Path == prefix || strings.HasPrefix(c.Path, prefix+"/")) {
+			wrong.add(bad("cross_site", "%s is one of the portal's own pages, which take nothing from other sites", c.Path))
 			continue
 		}
 		rules.CrossSite = append(rules.CrossSite, admission.Exception{Method: c.Method, Path: c.Path})
@@ -151,9 +161,7 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 			forward, err = nil, nil
 		}
 	}()
-	wire := admission.Wire{Now: h.w.now()}
-	wire.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	wire.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	wire := h.wire(r)
 	if strings.Contains(r.URL.RawQuery, "token") && r.URL.Query().Has("token") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
@@ -163,6 +171,10 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	a, err := admission.Tenant(h.w.hosts, r, wire)
+	if r.Context().Value(caddyhttp.ErrorCtxKey) != nil && (a.Tenant == nil || a.Tenant.Mode == portal.ModeOn) {
+		// On the way to an error page: who asks was not found out, or is nobody's business there (HDR-11).
+		return h.withdrawn(w, r, a, wire), nil
+	}
 	if a.Tenant == nil {
 		h.w.site.Fail(w, r, v, err)
 		return nil, nil
@@ -190,9 +202,11 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This portal is closed at the moment."})
 		return nil, nil
 	}
-	upstream.Clean(r, a.Rest)
+	upstream.Clean(r, upstream.Arrival{Cookies: a.Rest, Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
 	if a.Public || a.Foreign {
-		return func(next caddyhttp.Handler) error { return next.ServeHTTP(h.w.prefix.NewShield(w, nil, nil), r) }, nil
+		return func(next caddyhttp.Handler) error {
+			return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+		}, nil
 	}
 	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
 	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
@@ -227,22 +241,56 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	placeholders(repl, &id)
-	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, id, cookies) }, nil
+	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, a, res.Facts, cookies) }, nil
+}
+
+// wire is what Caddy knows of a request's way here.
+func (h *Handler) wire(r *http.Request) admission.Wire {
+	w := admission.Wire{Now: h.w.now()}
+	w.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if w.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); w.Trusted {
+		if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+			w.Told = server.ClientIPHeaders
+		}
+	}
+	return w
+}
+
+// withdrawn hands a request on that says nothing of who asks.
+func (h *Handler) withdrawn(w http.ResponseWriter, r *http.Request, a admission.Admitted, wire admission.Wire) func(caddyhttp.Handler) error {
+	upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
+	h.w.prefix.Withdraw(r)
+	return func(next caddyhttp.Handler) error {
+		return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+	}
+}
+
+// hand passes a request to the next handler, and judges the end of the answer. When it fails, Caddy goes on to its
+// error routes with the same request: what was said there of the person is taken back first.
+func (h *Handler) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.Request) error {
+	err := next.ServeHTTP(shield, r)
+	if err != nil {
+		h.w.prefix.Withdraw(r)
+		return err
+	}
+	shield.End()
+	return nil
 }
 
 // forward hands a request on under a context that ends with its session: a socket or a stream that is open when the
 // session ends is closed (REV-02).
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, id portal.Identity, cookies []string) error {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a admission.Admitted, f *session.Facts, cookies []string) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	release := func() {}
 	defer func() { release() }()
 	shield := h.w.prefix.NewShield(w, cookies, func(status int) {
-		if status == http.StatusSwitchingProtocols || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
-			release = h.w.streams.Hold(id, cancel)
+		tunnel := status == http.StatusSwitchingProtocols || a.Wants == admission.WantsSocket && status == http.StatusOK
+		if tunnel || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
+			release = h.w.hold(a.Tenant, f, cancel)
 		}
 	})
-	return next.ServeHTTP(shield, r.WithContext(ctx))
+	return h.hand(next, shield, r.WithContext(ctx))
 }
 
 // placeholders tell the rest of Caddy who is asking, the access log by `user_id`.
