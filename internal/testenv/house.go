@@ -74,6 +74,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 		t.Fatal("opening the store: ", err)
 	}
 	t.Cleanup(h.Store.Close)
+	h.Store = h.Store.WithLockout(h.Policy.Lockout)
 	hashing := password.Config{Memory: 64, Passes: 1}
 	if p.Hashing != nil {
 		hashing = *p.Hashing
@@ -91,7 +92,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 		client = redis.NewClient(o)
 		t.Cleanup(func() { _ = client.Close() })
 	}
-	h.Limits = ratelimit.New(client)
+	h.Limits = ratelimit.New(client, h.Policy.Limits)
 	h.Ended = revocation.NewSet(2 * session.FactsLife)
 	h.Sessions = session.New(session.Options{Store: h.Store, Keys: h.Keys, Ended: h.Ended, Policy: h.Policy, Realm: "customers", Now: h.Clock.Now})
 	h.Auth = auth.New(auth.Deps{Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now})
