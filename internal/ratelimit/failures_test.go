@@ -30,7 +30,7 @@ func client(t testing.TB, address string) redis.UniversalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.MaxRetries = -1
+	o.MaxRetries, o.ContextTimeoutEnabled = -1, true
 	c := redis.NewClient(o)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

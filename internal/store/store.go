@@ -27,10 +27,10 @@ import (
 
 // Options are how a store connects.
 type Options struct {
-	MaxConns  int                // default 10
-	Wait      time.Duration      // for a connection and for an answer; default 2 s (RL-08)
-	Plaintext []netip.Prefix     // networks that may be reached without TLS
-	Name      string             // application_name
+	MaxConns  int            // default 10
+	Wait      time.Duration  // for a connection and for an answer; default 2 s (RL-08)
+	Plaintext []netip.Prefix // networks that may be reached without TLS
+	Name      string         // application_name
 }
 
 // Store is a pool of connections. It may be used by many goroutines.

@@ -89,6 +89,8 @@ func NewHouse(t testing.TB, p Plan) *House {
 		if err != nil {
 			t.Fatal("reading the address of Redis: ", err)
 		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
+		o.MaxRetries, o.ContextTimeoutEnabled = -1, true
 		client = redis.NewClient(o)
 		t.Cleanup(func() { _ = client.Close() })
 	}
