@@ -39,8 +39,9 @@ type App struct {
 	// The keyring file, made by `portalgate keys generate`. Required.
 	Keyring string `json:"keyring,omitempty"`
 
-	// Which row of numbers applies: `review` (the default: what helps the people at the door) or `nist` (where NIST SP
-	// 800-63B-4 is stricter). `portalgate doctor` says what the choice means.
+	// Which row of numbers applies: `default` (what helps the people at the door), `review` (five failures from one
+	// address block everybody behind it for 15 minutes) or `nist` (where NIST SP 800-63B-4 is stricter). Default:
+	// `default`. `portalgate doctor` says what the choice means.
 	Policy string `json:"policy,omitempty"`
 
 	// The audience of the tokens. Tokens of one realm open nothing in another. Default: `customers`.
@@ -75,6 +76,12 @@ type App struct {
 
 	// The least number of characters in a new password. Default: 8 (`policy nist`: 15).
 	PasswordMin int `json:"password_min,omitempty"`
+
+	// When a password rests after wrong tries, where it differs from the policy. Default: the policy's numbers.
+	Lockout *Lockout `json:"lockout,omitempty"`
+
+	// The limits by network, tenant and over everything, where they differ from the policy. Default: the policy's numbers.
+	Limits *LimitNumbers `json:"limits,omitempty"`
 
 	// Addresses whose sign-ins are not counted by network: offices with many people behind one address. Default: none.
 	LimitExempt []string `json:"limit_exempt,omitempty"`
@@ -246,14 +253,18 @@ func (a *App) resolve() (s settings, err error) {
 		}
 	}
 	switch a.Policy {
-	case "", "review":
-		s.policy, s.policyName = portal.DefaultPolicy(), "review"
+	case "", "default":
+		s.policy, s.policyName = portal.DefaultPolicy(), "default"
+	case "review":
+		s.policy, s.policyName = portal.ReviewPolicy(), "review"
 	case "nist":
 		s.policy, s.policyName = portal.NISTPolicy(), "nist"
 	default:
-		complain(bad("policy", "%q is none; write review or nist", a.Policy))
+		complain(bad("policy", "%q is none; write default, review or nist", a.Policy))
 	}
 	complain(a.numbers(&s.policy))
+	complain(a.Lockout.lay(&s.policy.Lockout))
+	complain(a.Limits.lay(&s.policy.Limits))
 	s.realm = orElse(a.Realm, "customers")
 	s.prefix = orElse(a.Prefix, "/auth")
 	if !strings.HasPrefix(s.prefix, "/") || strings.HasSuffix(s.prefix, "/") || strings.ContainsAny(s.prefix, "%?#;\\ *") || strings.Contains(s.prefix, "//") || strings.Contains(s.prefix, "..") {

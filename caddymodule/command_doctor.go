@@ -112,8 +112,8 @@ func configured(file string) (*App, error) {
 // meaning says what the chosen numbers mean.
 func meaning(s settings) finding {
 	p := s.policy
-	return finding{"policy", "note", fmt.Sprintf("sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more; without a required second factor NIST would say 15.",
-		p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin)}
+	return finding{"policy", "note", fmt.Sprintf("sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more; without a required second factor NIST would say 15. %s",
+		p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin, limitsMean(p))}
 }
 
 func checkDatabase(ctx context.Context, d *desk) (found []finding) {

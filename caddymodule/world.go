@@ -197,6 +197,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 		w.keeper.Run(run, func(err error) { w.log.Load().Warn("writing session activity", zap.Error(err)) })
 	})
 	w.running.Go(func() { w.refresh(run) })
+	w.running.Go(func() { w.sweepNowAndThen(run) })
 	w.running.Go(func() { w.watchBoth(run) })
 	return nil
 }

@@ -23,7 +23,7 @@ type Verdict string
 // The verdicts.
 const (
 	Unchecked Verdict = "unchecked" // nothing was checked, and nobody was told anything: the charge is handed back
-	Right     Verdict = "right"     // handed back, and what this account failed before as well
+	Right     Verdict = "right"     // handed back, and what this account failed before in the same standing as well
 	Wrong     Verdict = "wrong"
 )
 
@@ -48,10 +48,12 @@ type hold struct {
 // place is one network of one tenant.
 type place struct{ tenant, network string }
 
-// member is what is counted: an account, or by the review's rule one try.
+// member is what is counted: an account, or by the review's rule one try. Strangers and the browsers that an account
+// knows are counted apart, as their purses are: or the owner's own sign-in would give a sprayer's try back.
 type member struct {
-	name string // canonical address
-	try  uint64 // 0: the account
+	name     string // canonical address
+	stranger bool
+	try      uint64 // 0: the account
 }
 
 // standing is what a kind answers about a place.
@@ -131,7 +133,7 @@ func (p *Paid) hold(ctx context.Context, now time.Time, stranger bool) {
 		return
 	}
 	l := p.limiter
-	m := member{name: string(p.guess.Account)}
+	m := member{name: string(p.guess.Account), stranger: stranger}
 	if l.normal.byTry {
 		m.try = nonce()
 	}

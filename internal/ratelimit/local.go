@@ -156,7 +156,10 @@ func (l *local) member(m member) uint64 {
 	if m.try != 0 {
 		return m.try
 	}
-	return l.hash("account", m.name, "")
+	if m.stranger {
+		return l.hash("stranger", m.name, "")
+	}
+	return l.hash("known", m.name, "")
 }
 
 func (l *local) pay(_ context.Context, now int64, r *rule, at place, m member, stranger bool) (standing, error) {

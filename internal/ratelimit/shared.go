@@ -58,10 +58,7 @@ func (p place) keys() []string {
 }
 
 func (m member) text() string {
-	if m.try != 0 {
-		return digest(m.name, strconv.FormatUint(m.try, 16))
-	}
-	return digest(m.name)
+	return digest(m.name, strconv.FormatBool(m.stranger), strconv.FormatUint(m.try, 16))
 }
 
 // nonce tells two tries apart, on any gateway.
