@@ -31,8 +31,9 @@ type App struct {
 	// The keyring file, made by `portalgate keys generate`. Required.
 	Keyring string `json:"keyring,omitempty"`
 
-	// Which row of numbers applies: `review` (the default: what helps the people at the door) or `nist` (where NIST SP
-	// 800-63B-4 is stricter). `portalgate doctor` says what the choice means.
+	// Which row of numbers applies: `default` (what helps the people at the door), `review` (five failures from one
+	// address block everybody behind it for 15 minutes) or `nist` (where NIST SP 800-63B-4 is stricter). Default:
+	// `default`. `portalgate doctor` says what the choice means.
 	Policy string `json:"policy,omitempty"`
 
 	// The audience of the tokens. Tokens of one realm open nothing in another. Default: `customers`.
@@ -67,6 +68,12 @@ type App struct {
 
 	// The least number of characters in a new password. Default: 8 (`policy nist`: 15).
 	PasswordMin int `json:"password_min,omitempty"`
+
+	// When a password rests after wrong tries, where it differs from the policy. Default: the policy's numbers.
+	Lockout *Lockout `json:"lockout,omitempty"`
+
+	// The limits by network, tenant and over everything, where they differ from the policy. Default: the policy's numbers.
+	Limits *LimitNumbers `json:"limits,omitempty"`
 
 	// Addresses whose sign-ins are not counted by network: offices with many people behind one address. Default: none.
 	LimitExempt []string `json:"limit_exempt,omitempty"`

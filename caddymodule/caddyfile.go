@@ -33,7 +33,7 @@ func init() {
 //			plaintext_network <networks...>
 //		}
 //		keyring            <file>
-//		policy             review|nist
+//		policy             default|review|nist
 //		realm              <name>
 //		prefix             <path>
 //		assertion_audience <name>
@@ -48,6 +48,15 @@ func init() {
 //		}
 //		sessions_per_user  <number>
 //		password_min       <number>
+//		lockout {
+//			failures|close               <number>
+//			rest|longest_rest|kept       <duration>
+//		}
+//		limits {
+//			network|tenant|global        <number>
+//			window                       <duration>
+//			sign_ins_network|sign_ins_tenant <number>
+//		}
 //		limit_exempt       <networks...>
 //		literal_secrets    allow
 //		observe            <address>
@@ -300,6 +309,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}),
 		"sessions_per_user": number(&a.SessionsPerUser),
 		"password_min":      number(&a.PasswordMin),
+		"lockout":           lockoutOption(&a.Lockout, at),
+		"limits":            limitsOption(&a.Limits, at),
 		"limit_exempt":      many(&a.LimitExempt),
 		"observe":           one(&a.Observe),
 		"literal_secrets": func(d *caddyfile.Dispenser) error {

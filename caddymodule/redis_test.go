@@ -15,7 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/demo/servers"
+	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/ratelimit"
+	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
 
@@ -66,13 +68,27 @@ func eventually(t *testing.T, what string, ask func(context.Context) error) {
 // spends shows that the limits work through a client.
 func spends(t *testing.T, c redis.UniversalClient) {
 	t.Helper()
-	l := ratelimit.New(c)
-	limit := ratelimit.Limit{Name: "test", Tries: 2, Period: time.Minute, Public: "Later."}
+	l := ratelimit.New(c, portal.DefaultLimits())
+	limit := ratelimit.Limit{Name: "test", Number: 2, Period: time.Minute}
 	for i, want := range []bool{true, true, false} {
 		d := l.Spend(t.Context(), time.Now(), ratelimit.Charge{Limit: limit, Key: []string{t.Name()}})
 		if d.Allowed != want || d.Degraded {
 			t.Errorf("try %d: %+v", i, d)
 		}
+	}
+	tenant := portal.TenantID(portal.FormatID(secret.NewID()))
+	for i := range 11 {
+		p := l.Pay(t.Context(), time.Now(), ratelimit.Guess{Tenant: tenant, Network: "192.0.2.1", Account: portal.Email(fmt.Sprint(i)), Stranger: true})
+		if d := p.Decision(false); d.Allowed != (i < 10) {
+			t.Errorf("guess %d: %+v", i, d)
+		}
+		p.Settle(t.Context(), time.Now(), ratelimit.Wrong)
+	}
+	if err := l.Clear(t.Context(), tenant, "192.0.2.1"); err != nil {
+		t.Error(err)
+	}
+	if n := l.Degraded(); n > 0 {
+		t.Errorf("%d questions were not answered", n)
 	}
 }
 

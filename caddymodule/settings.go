@@ -50,15 +50,19 @@ func (a *App) resolve() (settings, error) {
 		complain(bad("hashing_slots", "%d is not between 1 and 256", s.slots))
 	}
 	switch a.Policy {
-	case "", "review":
-		s.policy, s.policyName = portal.DefaultPolicy(), "review"
+	case "", "default":
+		s.policy, s.policyName = portal.DefaultPolicy(), "default"
+	case "review":
+		s.policy, s.policyName = portal.ReviewPolicy(), "review"
 	case "nist":
 		s.policy, s.policyName = portal.NISTPolicy(), "nist"
 	default:
 		s.policy = portal.DefaultPolicy()
-		complain(bad("policy", "%q is none; write review or nist", a.Policy))
+		complain(bad("policy", "%q is none; write default, review or nist", a.Policy))
 	}
 	complain(a.numbers(&s.policy))
+	complain(a.Lockout.lay(&s.policy.Lockout))
+	complain(a.Limits.lay(&s.policy.Limits))
 	s.realm = orElse(a.Realm, "customers")
 	s.prefix = orElse(a.Prefix, "/auth")
 	complain(checkPrefix(s.prefix))

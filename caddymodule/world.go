@@ -117,6 +117,7 @@ func (w *world) furnish(s settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("portalgate: database: %w", err)
 	}
+	w.store = w.store.WithLockout(s.policy.Lockout)
 	if s.redis != "" {
 		w.redis, err = use(w, "redis", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (redis.UniversalClient, func(), error) {
 			c, err := openRedis(s.redis, s.plaintext)
@@ -138,11 +139,12 @@ func (w *world) furnish(s settings) (err error) {
 		return fmt.Errorf("portalgate: hashing: %w", err)
 	}
 	w.limits, err = use(w, "limits", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (*ratelimit.Limiter, func(), error) {
-		return ratelimit.New(w.redis), func() {}, nil
+		return ratelimit.New(w.redis, s.policy.Limits), func() {}, nil
 	})
 	if err != nil {
 		return fmt.Errorf("portalgate: limits: %w", err)
 	}
+	w.limits = w.limits.With(s.policy.Limits)
 	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
 		return upstream.NewStreams(), func() {}, nil
 	})
@@ -196,6 +198,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 		w.keeper.Run(run, func(err error) { w.log.Load().Warn("writing session activity", zap.Error(err)) })
 	})
 	w.running.Go(func() { w.refresh(run) })
+	w.running.Go(func() { w.sweepNowAndThen(run) })
 	w.running.Go(func() { w.watchBoth(run) })
 	return nil
 }

@@ -57,7 +57,7 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 		return session.Grant{}, hold(err)
 	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Shown: ses.AMR, Remember: ses.Remember}
-	return s.replace(ctx, t, c, at, account, wanted, &g)
+	return s.replace(ctx, t, c, at, account, wanted)
 }
 
 // FinishPassword ends a sign-in whose password was a temporary one: the attempt that proved it is spent, the new
@@ -87,7 +87,7 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	}
 	token, _ := secret.ParseToken(attempt) // waiting has parsed it
 	at.Expired = false
-	grant, err := s.replace(ctx, t, c, at, account, wanted, nil, token.Digest(secret.KindAttempt, string(t.ID)))
+	grant, err := s.replace(ctx, t, c, at, account, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -111,7 +111,7 @@ func (s *Service) judge(t *portal.Tenant, u portal.User, text string) (password.
 }
 
 // replace sets a password and, in the same transaction, ends every session of the person and begins a new one here.
-func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, account store.Account, wanted password.Prepared, g *guess, spend ...secret.Digest) (session.Grant, error) {
+func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, account store.Account, wanted password.Prepared, spend ...secret.Digest) (session.Grant, error) {
 	h, err := s.Hasher.Hash(ctx, wanted)
 	if err != nil {
 		return session.Grant{}, troubled(err)
@@ -136,10 +136,13 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		if !ok {
 			return &portal.Problem{Kind: portal.ProblemInput, Field: "password", Public: "Your password has just been changed somewhere else. Sign in again."}
 		}
-		if g != nil {
-			if err := x.ReturnTry(ctx, g.email, g.device); err != nil {
-				return err
-			}
+		// A password that is set anew has no failures yet, for nobody (M04: a reset empties every purse).
+		email, err := portal.ParseEmail(account.User.Email)
+		if err != nil {
+			return fmt.Errorf("address of user %s: %w", account.User.ID, err)
+		}
+		if _, err := x.Unlock(ctx, email); err != nil {
+			return err
 		}
 		over, err := x.EndSessions(ctx, at.Users, "", portal.EndPasswordChange)
 		if err != nil {

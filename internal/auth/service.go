@@ -41,6 +41,9 @@ func New(d Deps) *Service {
 	return &Service{Deps: d}
 }
 
+// RuleLockout names the lock-out where an operator is told which rule stands in somebody's way.
+const RuleLockout = "lockout"
+
 // The sentences that are the same for everybody.
 const (
 	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
@@ -58,7 +61,7 @@ func input(field, public string) error {
 }
 
 func rests(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: publicPause, RetryAfter: d}
+	return &portal.Problem{Kind: portal.ProblemLimit, Public: publicPause, RetryAfter: d, Rule: RuleLockout}
 }
 
 // troubled turns what the packages below return into what a person may read.

@@ -32,34 +32,25 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return Outcome{}, input("password", "A password has at most 128 characters. Check what you have typed or pasted.")
 	}
-	if err := s.chargeNetwork(ctx, t, c); err != nil {
+	g := guess{email: email, typed: typed, paid: s.count(ctx, t, c, email)}
+	if err := limited(g.paid.Decision(c.Device != "")); err != nil {
+		g.paid.Settle(ctx, c.At, ratelimit.Unchecked)
 		return Outcome{}, err
 	}
 	leave, err := s.Hasher.Enter()
 	if err != nil { // a full house says so at once, to everybody alike
+		g.paid.Settle(ctx, c.At, ratelimit.Unchecked)
 		return Outcome{}, troubled(err)
 	}
 	defer leave()
-	out, err = s.signIn(ctx, t, c, cookies, in, email, typed)
+	out, err = s.signIn(ctx, t, c, cookies, in, &g)
+	g.paid.Settle(ctx, s.Now(), g.verdict)
+	release := s.release(c.At).Add(g.paid.Slower(g.device != ""))
 	if err != nil {
-		return Outcome{}, &Held{Err: troubled(err), Release: s.release(c.At)}
+		return Outcome{}, &Held{Err: troubled(err), Release: release}
 	}
-	out.Release = s.release(c.At)
+	out.Release = release
 	return out, nil
-}
-
-func (s *Service) chargeNetwork(ctx context.Context, t *portal.Tenant, c portal.Client) error {
-	if s.Exempt(c) {
-		return nil
-	}
-	d := s.Limits.Spend(ctx, c.At,
-		ratelimit.Charge{Limit: ratelimit.SignInNetwork, Key: []string{string(t.ID), whereabouts.Network(c.Addr)}},
-		ratelimit.Charge{Limit: ratelimit.SignInTenant, Key: []string{string(t.ID)}},
-	)
-	if !d.Allowed {
-		return &portal.Problem{Kind: portal.ProblemLimit, Public: d.Limit.Public, RetryAfter: d.RetryAfter}
-	}
-	return nil
 }
 
 // guess is a sign-in between its two transactions.
@@ -69,11 +60,19 @@ type guess struct {
 	accounts []store.Account
 	device   portal.DeviceID // a device the account knows, or empty
 	try      store.Try
+
+	paid    *ratelimit.Paid // the charge on the limits by network and tenant; nil where only the account's own purse counts
+	verdict ratelimit.Verdict
 }
 
-func (s *Service) signIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials, email portal.Email, typed password.Prepared) (Outcome, error) {
-	g := guess{email: email, typed: typed}
-	if err := s.pay(ctx, t, c, &g); err != nil {
+func (s *Service) signIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials, g *guess) (Outcome, error) {
+	g.verdict = ratelimit.Unchecked
+	err := s.pay(ctx, t, c, g)
+	if errors.Is(err, errStranger) {
+		g.paid.AsStranger(ctx, c.At)
+		err = s.pay(ctx, t, c, g)
+	}
+	if err != nil {
 		return Outcome{}, err
 	}
 	if g.try.Resting {
@@ -81,15 +80,20 @@ func (s *Service) signIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 		wait, _ := g.try.Lockout.Resting(c.At)
 		return Outcome{}, rests(wait)
 	}
-	opened, rehash, err := s.check(ctx, &g)
+	opened, rehash, err := s.check(ctx, g)
 	if err != nil {
 		// Nobody was told anything, so nobody pays.
-		return Outcome{}, errors.Join(troubled(err), s.giveBack(ctx, t, c, &g))
+		return Outcome{}, errors.Join(troubled(err), s.giveBack(ctx, t, c, g))
 	}
 	if len(opened) == 0 {
-		return Outcome{}, s.refuse(ctx, t, c, &g)
+		g.verdict = ratelimit.Wrong
+		return Outcome{}, s.refuse(ctx, t, c, g)
 	}
-	return s.admit(ctx, t, c, cookies, in, &g, opened, rehash)
+	out, err := s.admit(ctx, t, c, cookies, in, g, opened, rehash)
+	if err == nil {
+		g.verdict = ratelimit.Right
+	}
+	return out, err
 }
 
 // pay is transaction one: who might this be, and one try is paid before anything is checked.
@@ -104,6 +108,9 @@ func (s *Service) pay(ctx context.Context, t *portal.Tenant, c portal.Client, g 
 			if err != nil && !errors.Is(err, store.ErrNone) {
 				return err
 			}
+		}
+		if err := g.mayCheck(); err != nil {
+			return err
 		}
 		g.try, err = x.SpendTry(ctx, g.email, g.device)
 		return err

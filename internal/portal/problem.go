@@ -34,6 +34,7 @@ type Problem struct {
 	Public     string // one sentence, or two; says what to do
 	Field      string // the form field it belongs to, if any
 	RetryAfter time.Duration
+	Rule       string // the limit that refuses, for operators alone
 	Err        error
 }
 

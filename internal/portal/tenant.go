@@ -1,6 +1,9 @@
 package portal
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Mode says how much of the gate a tenant has (contract 9, legacy 2).
 type Mode string
@@ -30,6 +33,18 @@ type Tenant struct {
 	Suspended bool // the ERP says so; nobody signs in or passes
 	Hosts     []string
 	Brand     Brand
+	Offices   []netip.Prefix // networks in which the limits by network do not hold
+}
+
+// Office says whether an address is in one of the tenant's networks that the limits by network leave alone.
+func (t *Tenant) Office(a netip.Addr) bool {
+	a = a.Unmap()
+	for _, n := range t.Offices {
+		if n.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // Brand is what a tenant's people see around the form.
@@ -41,7 +56,7 @@ type Brand struct {
 }
 
 // Policy holds the numbers of one realm. Zero values are never used: DefaultPolicy is the decisions table of the
-// mission, PolicyNIST takes, row by row, the stricter of it and NIST SP 800-63B-4.
+// mission, NISTPolicy takes, row by row, the stricter of it and NIST SP 800-63B-4.
 type Policy struct {
 	AccessLife       time.Duration // life of an access token
 	RenewBefore      time.Duration // renewal starts this long before its end
@@ -54,6 +69,8 @@ type Policy struct {
 	PasswordMin      int // code points
 	PasswordMax      int // code points
 	AttemptLife      time.Duration
+	Lockout          LockoutRule
+	Limits           Limits
 }
 
 // DefaultPolicy is the default column of the decisions.
@@ -70,11 +87,22 @@ func DefaultPolicy() Policy {
 		PasswordMin:      8,
 		PasswordMax:      128,
 		AttemptLife:      10 * time.Minute,
+		Lockout:          DefaultLockout(),
+		Limits:           DefaultLimits(),
 	}
 }
 
+// ReviewPolicy is `policy review`: the default but for the limit by address, where the review asked for a block of
+// everybody behind an address after five failures.
+func ReviewPolicy() Policy {
+	p := DefaultPolicy()
+	p.Limits = reviewLimits()
+	return p
+}
+
 // NISTPolicy is `policy nist`: SP 800-63B-4 sections 2.2.3, 3.1.1.2 and 5.2, and ASVS 5.0 chapter 7, where they are
-// stricter than the default.
+// stricter than the default. Its section 3.2.2 asks for waits between 30 seconds and an hour and an end at a hundred
+// failures: the default's lock-out is stricter.
 func NISTPolicy() Policy {
 	p := DefaultPolicy()
 	p.AccessLife = 10 * time.Minute

@@ -2,43 +2,32 @@
 // their keys, and the answer to "may this go on?". What counts per account is not here but in PostgreSQL, where an
 // outage of Redis changes nothing (RL-08).
 //
-// With Redis each limit is one atomic script there, shared by all gateways. Without Redis, or while Redis does not
-// answer within its time, the same limits are kept by this process alone, at half the numbers: stricter, and never
-// open. It refuses to know an address in clear: keys are digests.
+// It refuses to stop people for what their neighbours do: a browser in which the account has been signed in before is
+// never refused by the limits that hold for strangers, an account that mistypes counts once and not at all after it
+// succeeded, and the limits of a whole tenant slow strangers down and refuse nobody. It refuses to know an address in
+// clear: keys are digests.
+//
+// With Redis every gateway draws on the same limits, each by one atomic script. Without Redis, or while Redis does not
+// answer within its time, the same limits are kept by this process alone, in the second case at half the numbers:
+// stricter, and never open.
+//
+// # Why a script of our own for failures
+//
+// redis_rate carries the plain rates. Failures it cannot carry: its buckets leak, so that the sixth of five in 15
+// minutes passes after three; it counts events and not accounts; and a single charge cannot be handed back.
 package ratelimit
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/portalgate/portalgate/internal/portal"
 )
 
-// Limit is a rule, declared once.
-type Limit struct {
-	Name   string
-	Tries  int
-	Period time.Duration
-	Public string // what a person is told; says what to do
-}
-
-// The limits. Their numbers leave an office of several hundred people behind one address alone; guessing at one
-// account is stopped much earlier, by that account's own purse in PostgreSQL.
-var (
-	SignInNetwork = Limit{"sign_in_network", 300, 15 * time.Minute,
-		"There have been many sign-ins from your network. Please try again at a later time."}
-	SignInTenant = Limit{"sign_in_tenant", 6000, time.Minute,
-		"Many people are signing in. Please try again in a minute."}
-)
-
-// Charge is one draw on a limit.
+// Charge is one draw on a rate.
 type Charge struct {
 	Limit Limit
 	Key   []string // what it is counted by, the tenant first
@@ -50,118 +39,156 @@ type Decision struct {
 	Limit      Limit
 	RetryAfter time.Duration
 	Degraded   bool // Redis did not answer; this process decided
+	Busy       bool // nobody failed: as many guesses are under way as may fail
 }
 
 // Limiter decides. It may be used by many goroutines.
 type Limiter struct {
-	redis   *redis_rate.Limiter
-	local   *local
-	wait    time.Duration
-	mu      sync.Mutex
-	downFor time.Time // Redis is not asked again before
+	*buckets
+	limits         Limits
+	normal, strict rule
+	patience       time.Duration
+}
 
+// buckets are what a reload keeps.
+type buckets struct {
+	shared   *shared // nil: no Redis
+	local    *local
+	down     atomic.Int64 // Redis is not asked again before; nanoseconds of the real time
 	degraded atomic.Int64
 }
 
-// New makes a limiter; client may be nil.
-func New(client redis.UniversalClient) *Limiter {
-	l := &Limiter{local: newLocal(100_000), wait: 250 * time.Millisecond}
-	if client != nil {
-		l.redis = redis_rate.NewLimiter(client)
-	}
-	return l
+// rule is what the kinds need to know of the limits of failures.
+type rule struct {
+	guesses, refusal, tenant, all Limit
+	byTry                         bool
 }
 
-// Spend draws on each charge in turn and stops at the first that refuses.
+// kind is one of the two places where limits are kept. Times are microseconds.
+type kind interface {
+	rate(ctx context.Context, now int64, l Limit, key []string) (Decision, error)
+	pay(ctx context.Context, now int64, r *rule, at place, m member, stranger bool) (standing, error)
+	settle(ctx context.Context, now int64, r *rule, at place, h hold, v Verdict) error
+	look(ctx context.Context, now int64, r *rule, at place) (standing, error)
+	clear(ctx context.Context, at place, rates []Limit) error
+	tally(ctx context.Context, now int64, r *rule, tenant string) ([2]int, error)
+	note(ctx context.Context, now int64, r *rule, tenant, account string, v Verdict) error
+}
+
+const (
+	answerWithin = 250 * time.Millisecond // how long Redis may take for all of one question
+	askAgain     = time.Second            // a Redis that hangs must not cost every sign-in its waiting time
+	places       = 100_000                // how many networks a process remembers
+)
+
+// New makes a limiter; client may be nil.
+func New(client redis.UniversalClient, p portal.Limits) *Limiter {
+	b := &buckets{local: newLocal(places)}
+	if client != nil {
+		b.shared = newShared(client)
+	}
+	return (&Limiter{buckets: b}).With(p)
+}
+
+// With is a limiter with other numbers over the same buckets: what was counted stays counted.
+func (l *Limiter) With(p portal.Limits) *Limiter {
+	out := &Limiter{buckets: l.buckets, limits: Declare(p), patience: patience}
+	out.normal = rule{out.limits.Guesses, out.limits.Refusal, out.limits.TenantGuesses, out.limits.AllGuesses, p.ByTry}
+	out.strict = out.normal
+	for _, one := range []*Limit{&out.strict.guesses, &out.strict.refusal, &out.strict.tenant, &out.strict.all} {
+		*one = one.halved()
+	}
+	return out
+}
+
+// Limits are the limits with the numbers of this gateway.
+func (l *Limiter) Limits() Limits { return l.limits }
+
+// Spend draws on each rate in turn and stops at the first that refuses.
 func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) Decision {
-	var degraded bool
+	out := Decision{Allowed: true}
 	for _, c := range charges {
-		d, err := l.shared(ctx, now, c)
-		if err != nil {
-			degraded = l.redis != nil
-			d = l.local.spend(now, c, degraded)
-		}
-		if degraded {
-			l.degraded.Add(1)
-		}
-		if d.Degraded = degraded; !d.Allowed {
+		var d Decision
+		alone := l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
+			limit := c.Limit
+			if r == &l.strict {
+				limit = limit.halved()
+			}
+			d, err = k.rate(ctx, now.UnixMicro(), limit, c.Key)
+			return err
+		})
+		d.Limit = c.Limit
+		if d.Degraded = alone && l.shared != nil; !d.Allowed {
 			return d
 		}
+		out.Degraded = out.Degraded || d.Degraded
 	}
-	return Decision{Allowed: true, Degraded: degraded}
+	return out
 }
 
 // Degraded counts the decisions that this process took alone because Redis did not answer.
 func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 
-var errNoRedis = errors.New("no Redis")
-
-func (l *Limiter) shared(ctx context.Context, now time.Time, c Charge) (Decision, error) {
-	if l.redis == nil {
-		return Decision{}, errNoRedis
-	}
-	l.mu.Lock()
-	down := now.Before(l.downFor)
-	l.mu.Unlock()
-	if down {
-		return Decision{}, errNoRedis
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.wait)
-	defer cancel()
-	r, err := l.redis.Allow(ctx, "portalgate:"+c.digest(), redis_rate.Limit{Rate: c.Limit.Tries, Burst: c.Limit.Tries, Period: c.Limit.Period})
-	if err != nil {
-		// A Redis that hangs must not cost every sign-in its waiting time.
-		l.mu.Lock()
-		l.downFor = now.Add(time.Second)
-		l.mu.Unlock()
-		return Decision{}, fmt.Errorf("asking Redis for %s: %w", c.Limit.Name, err)
-	}
-	return Decision{Allowed: r.Allowed > 0, Limit: c.Limit, RetryAfter: max(r.RetryAfter, time.Second)}, nil
-}
-
-// digest is the key: the limit's name and what it is counted by, not to be read back. The hash tag keeps a key on one
-// node of a cluster.
-func (c Charge) digest() string {
-	h := sha256.New()
-	for _, k := range c.Key {
-		fmt.Fprintf(h, "%d:%s", len(k), k)
-	}
-	return c.Limit.Name + ":{" + hex.EncodeToString(h.Sum(nil)[:16]) + "}"
-}
-
-// local is the limit of one process: GCRA, as redis_rate does it.
-type local struct {
-	mu    sync.Mutex
-	until map[string]time.Time // theoretical arrival time of the next try
-	size  int
-}
-
-func newLocal(size int) *local { return &local{until: map[string]time.Time{}, size: size} }
-
-func (l *local) spend(now time.Time, c Charge, strict bool) Decision {
-	tries := c.Limit.Tries
-	if strict {
-		tries = max(1, tries/2)
-	}
-	each := c.Limit.Period / time.Duration(tries)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := c.digest()
-	at, known := l.until[key]
-	if at.Before(now) {
-		at = now
-	}
-	next := at.Add(each)
-	if wait := next.Add(-each * time.Duration(tries)).Sub(now); wait > 0 {
-		return Decision{Limit: c.Limit, RetryAfter: max(wait.Round(time.Second), time.Second)}
-	}
-	if !known && len(l.until) >= l.size {
-		for k, t := range l.until { // forget some that are over, else any: a flood of networks bounds itself
-			if delete(l.until, k); len(l.until) < l.size && !t.Before(now) {
-				break
-			}
+// ask puts a question to Redis, or to this process where there is none or it does not answer.
+func (l *Limiter) ask(ctx context.Context, question func(context.Context, kind, *rule) error) (alone bool) {
+	if l.shared != nil && time.Now().UnixNano() >= l.down.Load() {
+		// Whoever hangs up does not get a guess back, and does not make this gateway believe that Redis is down.
+		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
+		err := question(asking, l.shared, &l.normal)
+		cancel()
+		if err == nil {
+			return false
 		}
+		l.down.Store(time.Now().Add(askAgain).UnixNano())
 	}
-	l.until[key] = next
-	return Decision{Allowed: true, Limit: c.Limit}
+	l.here(ctx, question)
+	return true
+}
+
+// here puts a question to this process.
+func (l *Limiter) here(ctx context.Context, question func(context.Context, kind, *rule) error) {
+	r := &l.normal
+	if l.shared != nil {
+		r = &l.strict
+		l.degraded.Add(1)
+	}
+	_ = question(ctx, l.local, r) // the local kind has no errors
+}
+
+// Standing is how things are for one network at one tenant.
+type Standing struct {
+	Failed    int       // accounts, or by the review's rule tries
+	Strangers time.Time // until when they wait; zero: they do not
+	Everybody time.Time
+	Waits     int // how often the limit was reached, each time within a day of the time before
+}
+
+// Look says how things are for a network, and changes nothing.
+func (l *Limiter) Look(ctx context.Context, now time.Time, tenant portal.TenantID, network string) (out Standing) {
+	var s standing
+	l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
+		s, err = k.look(ctx, now.UnixMicro(), r, place{string(tenant), network})
+		return err
+	})
+	out.Failed = s.failed
+	if at := now.UnixMicro(); s.strangers > at {
+		out.Strangers, out.Waits = time.UnixMicro(s.strangers), s.level+1
+	} else if s.strangers > 0 {
+		out.Waits = s.level + 1
+	}
+	if s.everybody > now.UnixMicro() {
+		out.Everybody = time.UnixMicro(s.everybody)
+	}
+	return out
+}
+
+// Clear forgets what was counted for a network at a tenant, in Redis and in this process.
+func (l *Limiter) Clear(ctx context.Context, tenant portal.TenantID, network string) error {
+	at, rates := place{string(tenant), network}, []Limit{l.limits.Flood, l.limits.Network}
+	if err := l.local.clear(ctx, at, rates); err != nil || l.shared == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*answerWithin)
+	defer cancel()
+	return l.shared.clear(ctx, at, rates)
 }

@@ -24,26 +24,29 @@ func account(t portal.TenantID, e portal.Email) []byte {
 
 // SpendTry pays for one guess before it is checked: one statement, so that two hundred parallel guesses cost two
 // hundred tries (RL-04). While the purse rests nothing is paid. device is empty for strangers; a device that the
-// account knows has a purse of its own, so that a stranger cannot lock the owner out (RL-05).
+// account knows has a purse of its own, so that a stranger cannot lock the owner out (RL-05). A closed purse rests
+// again for the longest time at each try, so that from outside it looks like any other.
 func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceID) (Try, error) {
 	var (
 		t    Try
 		rest *time.Time
+		rule = x.lockout
 	)
 	err := x.tx.QueryRow(ctx, `insert into portalgate.lockouts as l (tenant_id, account, purse, failures, last_failure)
 		values ($1, $2, $3, 1, $4)
 		on conflict (tenant_id, account, purse) do update set
-			failures = case when l.last_failure < $4 - $5::interval and l.failures < $6 then 1 else l.failures + 1 end,
+			failures = case when l.last_failure < $4 - $5::interval and l.failures < $6 then 1 else least(l.failures + 1, $6 + 1) end,
 			rests_until = case
 				when l.last_failure < $4 - $5::interval and l.failures < $6 then null
 				when l.failures + 1 >= $6 then $4 + $8::interval
 				when l.failures + 1 > $9 then $4 + least($7::interval * (2 ^ least(l.failures - $9, 16)), $8::interval)
 				end,
-			last_failure = $4
+			last_failure = case when l.failures < $6 then $4 else l.last_failure end
 		where l.rests_until is null or l.rests_until <= $4
 		returning failures, last_failure, rests_until`,
-		x.tenant, account(x.tenant, e), string(device), x.now, portal.FailuresKept, portal.CloseFailures,
-		portal.FirstRest, portal.LongestRest, portal.FreeFailures).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+		x.tenant, account(x.tenant, e), string(device), x.now, rule.Kept, rule.Close, rule.First, rule.Longest, rule.Free).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+	// One more than the number that closes it: this try was not paid, and nothing may be checked.
+	t.Resting = t.Lockout.Failures > rule.Close
 	if err = said(err); err == ErrNone {
 		t.Resting = true
 		err = x.tx.QueryRow(ctx, `select failures, last_failure, rests_until from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`,
@@ -55,6 +58,7 @@ func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceI
 	if rest != nil {
 		t.Lockout.RestsUntil = *rest
 	}
+	t.Lockout.Failures = min(t.Lockout.Failures, rule.Close)
 	return t, nil
 }
 
@@ -86,7 +90,7 @@ func (x *Tx) Mirror(ctx context.Context, id portal.UserID, l portal.Lockout) err
 		until = &l.RestsUntil
 	}
 	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($2, $4), account_locked_until = $3 where id = $1`,
-		id, l.Failures, until, portal.FreeFailures)
+		id, l.Failures, until, x.lockout.Free)
 	if err != nil {
 		return fmt.Errorf("mirroring failures: %w", err)
 	}
@@ -100,4 +104,22 @@ func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
 		return 0, fmt.Errorf("unlocking: %w", err)
 	}
 	return tag.RowsAffected(), nil
+}
+
+// SweepLockouts forgets purses that are empty again, some at a time: whoever guesses at addresses that nobody has must
+// not fill the table (DOS-04). A closed purse stays.
+func (s *Store) SweepLockouts(ctx context.Context, t portal.TenantID, now time.Time, most int) (n int64, err error) {
+	err = s.Within(ctx, t, now, func(x *Tx) error {
+		tag, err := x.tx.Exec(ctx, `delete from portalgate.lockouts where (tenant_id, account, purse) in (
+				select tenant_id, account, purse from portalgate.lockouts
+				where tenant_id = $1 and last_failure < $2 and failures < $3 and (rests_until is null or rests_until <= $4)
+				order by last_failure limit $5 for update skip locked)`,
+			t, now.Add(-s.lockout.Kept), s.lockout.Close, now, most)
+		if err != nil {
+			return fmt.Errorf("forgetting old lockouts: %w", err)
+		}
+		n = tag.RowsAffected()
+		return nil
+	})
+	return n, err
 }

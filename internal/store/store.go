@@ -35,8 +35,9 @@ type Options struct {
 
 // Store is a pool of connections. It may be used by many goroutines.
 type Store struct {
-	pool *pgxpool.Pool
-	wait time.Duration
+	pool    *pgxpool.Pool
+	wait    time.Duration
+	lockout portal.LockoutRule
 }
 
 // Open reads the address and prepares the pool. It dials nothing.
@@ -71,7 +72,7 @@ func Open(address string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database's pool: %w", err)
 	}
-	return &Store{pool: pool, wait: o.Wait}, nil
+	return &Store{pool: pool, wait: o.Wait, lockout: portal.DefaultLockout()}, nil
 }
 
 func orElse(s, def string) string {
@@ -144,6 +145,13 @@ func within(addr netip.Addr, nets []netip.Prefix) bool {
 	return false
 }
 
+// WithLockout is the same store, over the same connections, with another schedule of the lock-out.
+func (s *Store) WithLockout(r portal.LockoutRule) *Store {
+	other := *s
+	other.lockout = r
+	return &other
+}
+
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }
 
@@ -173,9 +181,10 @@ const setTenant = `select set_config('app.current_tenant_id', $1, true), set_con
 
 // Tx is a transaction of one tenant.
 type Tx struct {
-	tx     pgx.Tx
-	tenant portal.TenantID
-	now    time.Time
+	tx      pgx.Tx
+	tenant  portal.TenantID
+	now     time.Time
+	lockout portal.LockoutRule
 }
 
 // Now is the gateway's time in this transaction.
@@ -199,7 +208,7 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 			_ = tx.Rollback(context.WithoutCancel(ctx)) // a connection that cannot roll back is closed by the pool
 		}
 	}()
-	if err := fn(&Tx{tx, t, now}); err != nil {
+	if err := fn(&Tx{tx, t, now, s.lockout}); err != nil {
 		return said(err)
 	}
 	if err := tx.Commit(ctx); err != nil {

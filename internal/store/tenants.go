@@ -40,9 +40,9 @@ func (s *Store) Directory(ctx context.Context) ([]HostEntry, error) {
 func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (t portal.Tenant, err error) {
 	t.ID = id
 	err = s.single(ctx, id, now, func(rows pgx.Rows) error {
-		var brand []byte
+		var brand, offices []byte
 		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
-			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version)
+			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version, &offices)
 		})
 		if err != nil {
 			return err
@@ -54,11 +54,15 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 			}
 		}
 		t.Brand.Version = version
+		if t.Offices, err = readNetworks(offices); err != nil {
+			return fmt.Errorf("reading the networks of %s: %w", t.Slug, err)
+		}
 		return nil
-	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0)
+	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0), o.value
 		from public.tenants t
 		left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
 		left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
+		left join portalgate.settings o on o.tenant_id = t.id and o.key = 'limit_exempt'
 		where t.id = $1`, id)
 	return t, said(err)
 }

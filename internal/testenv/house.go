@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type House struct {
 	Auth     *auth.Service
 
 	watermark uint64
+	redis     string
+	exempt    []netip.Prefix
 }
 
 // Plan says what a house is built from; zero values take what most tests want.
@@ -45,12 +48,13 @@ type Plan struct {
 	AnswerAfter time.Duration    // default: answers are released at once
 	Clock       *Clock           // default: a new one
 	Keys        *secret.Keyring  // default: a new one
+	Exempt      []netip.Prefix   // offices in which the limits by network do not hold; default: none
 }
 
 // NewHouse builds a house that is gone when the test ends.
 func NewHouse(t testing.TB, p Plan) *House {
 	t.Helper()
-	h := &House{Clock: p.Clock, Keys: p.Keys, Policy: portal.DefaultPolicy()}
+	h := &House{Clock: p.Clock, Keys: p.Keys, Policy: portal.DefaultPolicy(), redis: p.Redis, exempt: p.Exempt}
 	if p.DB != nil {
 		h.DB = *p.DB
 	} else {
@@ -74,6 +78,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 		t.Fatal("opening the store: ", err)
 	}
 	t.Cleanup(h.Store.Close)
+	h.Store = h.Store.WithLockout(h.Policy.Lockout)
 	hashing := password.Config{Memory: 64, Passes: 1}
 	if p.Hashing != nil {
 		hashing = *p.Hashing
@@ -88,21 +93,27 @@ func NewHouse(t testing.TB, p Plan) *House {
 		if err != nil {
 			t.Fatal("reading the address of Redis: ", err)
 		}
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
+		o.MaxRetries, o.ContextTimeoutEnabled = -1, true
 		client = redis.NewClient(o)
 		t.Cleanup(func() { _ = client.Close() })
 	}
-	h.Limits = ratelimit.New(client)
+	h.Limits = ratelimit.New(client, h.Policy.Limits)
 	h.Ended = revocation.NewSet(2 * session.FactsLife)
 	h.Sessions = session.New(session.Options{Store: h.Store, Keys: h.Keys, Ended: h.Ended, Policy: h.Policy, Realm: "customers", Now: h.Clock.Now})
-	h.Auth = auth.New(auth.Deps{Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now})
+	h.Auth = auth.New(auth.Deps{Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+		Exempt: func(c portal.Client) bool {
+			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
+		}})
 	h.Hear(t)
 	return h
 }
 
-// Neighbour is another gateway beside this one: the same database, keys and clock, and a memory of its own.
+// Neighbour is another gateway beside this one: the same database, Redis, keys and clock, and a memory of its own. It is
+// also this gateway after a restart.
 func (h *House) Neighbour(t testing.TB) *House {
 	t.Helper()
-	return NewHouse(t, Plan{DB: &h.DB, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys})
+	return NewHouse(t, Plan{DB: &h.DB, Redis: h.redis, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys, Exempt: h.exempt})
 }
 
 // Hear reads the changes since the last time, as the feed does when it is woken.

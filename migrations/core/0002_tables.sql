@@ -37,6 +37,8 @@ create table portalgate.lockouts (
 	rests_until timestamptz,
 	primary key (tenant_id, account, purse)
 );
+-- old purses are forgotten by age; a table of guesses must not be read whole for that
+create index lockouts_age on portalgate.lockouts (tenant_id, last_failure);
 
 create table portalgate.devices (
 	id uuid primary key default gen_random_uuid(),

@@ -1,0 +1,244 @@
+package ratelimit
+
+import (
+	"context"
+	"math/bits"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// Guess is a password that is about to be checked.
+type Guess struct {
+	Tenant   portal.TenantID
+	Network  string       // as whereabouts.Network names it
+	Account  portal.Email // canonical; only its digest is kept
+	Stranger bool         // the browser brought no device cookie, so no account can know it
+	Exempt   bool         // the network is on a list of offices: the limits by network do not hold
+}
+
+// Verdict is what came of a guess.
+type Verdict string
+
+// The verdicts.
+const (
+	Unchecked Verdict = "unchecked" // nothing was checked, and nobody was told anything: the charge is handed back
+	Right     Verdict = "right"     // handed back, and what this account failed before in the same standing as well
+	Wrong     Verdict = "wrong"
+)
+
+// Paid is a guess that was counted before it is checked. It must be settled.
+type Paid struct {
+	limiter              *Limiter
+	guess                Guess
+	strangers, everybody Decision
+	slower               time.Duration
+	held                 hold
+	alone                bool // it is held by this process
+	settled              bool
+}
+
+// hold is a guess's place among those under way.
+type hold struct {
+	account    member
+	at, before int64 // microseconds; at is 0 when nothing is held
+	counted    bool  // something was counted or looked up, and the verdict matters
+}
+
+// place is one network of one tenant.
+type place struct{ tenant, network string }
+
+// member is what is counted: an account, or by the review's rule one try. Strangers and the browsers that an account
+// knows are counted apart, as their purses are: or the owner's own sign-in would give a sprayer's try back.
+type member struct {
+	name     string // canonical address
+	stranger bool
+	try      uint64 // 0: the account
+}
+
+// standing is what a kind answers about a place.
+type standing struct {
+	what                 string // free, counted, held, full, strangers, everybody
+	strangers, everybody int64  // until when they wait; microseconds
+	at, before           int64
+	failed, level        int
+}
+
+// life is how long a guess may be under way. One that is never settled, because its gateway was killed, frees its place
+// then: what it cost its account stands in PostgreSQL.
+const life = 30 * time.Second
+
+// A place for a guess is waited for this long, while others from the same network are under way.
+const (
+	patience  = time.Second
+	firstPoll = 10 * time.Millisecond
+	comeBack  = 3 * time.Second
+)
+
+// Pay counts a guess before it is checked, so that two hundred parallel guesses are not two hundred free ones (RL-04).
+// When it may not be checked, Decision says so.
+func (l *Limiter) Pay(ctx context.Context, now time.Time, g Guess) *Paid {
+	yes := Decision{Allowed: true}
+	p := &Paid{limiter: l, guess: g, strangers: yes, everybody: yes}
+	key := []string{string(g.Tenant), g.Network}
+	if !g.Exempt {
+		if d := l.Spend(ctx, now, Charge{l.limits.Flood, key}); !d.Allowed {
+			p.everybody = d
+			return p
+		}
+		p.strangers = l.Spend(ctx, now, Charge{l.limits.Network, key})
+	}
+	if p.strangers.Allowed {
+		p.strangers = l.Spend(ctx, now, Charge{l.limits.Tenant, key[:1]})
+	}
+	if g.Stranger && !p.strangers.Allowed {
+		return p
+	}
+	p.slower = l.slower(ctx, now, g)
+	p.hold(ctx, now, g.Stranger)
+	return p
+}
+
+// AsStranger goes on with a guess whose browser brought a device cookie, but not one that the account knows.
+func (p *Paid) AsStranger(ctx context.Context, now time.Time) {
+	if !p.guess.Stranger && p.strangers.Allowed && p.everybody.Allowed {
+		p.hold(ctx, now, true)
+	}
+	p.guess.Stranger = true
+}
+
+// Stranger says whether the guess was paid for as a stranger's.
+func (p *Paid) Stranger() bool { return p.guess.Stranger }
+
+// Decision says whether the guess may be checked; known means that the account knows the browser.
+func (p *Paid) Decision(known bool) Decision {
+	if !p.everybody.Allowed || known {
+		return p.everybody
+	}
+	return p.strangers
+}
+
+// Slower is how much later the answer is to be given, because very many accounts are being tried at.
+func (p *Paid) Slower(known bool) time.Duration {
+	if known || p.guess.Exempt {
+		return 0
+	}
+	return p.slower
+}
+
+// hold takes a place among the guesses of the network. When those under way could still all fail, it waits for them a
+// little: with a timer, holding nothing.
+func (p *Paid) hold(ctx context.Context, now time.Time, stranger bool) {
+	if p.guess.Exempt || p.held.at != 0 {
+		return
+	}
+	l := p.limiter
+	m := member{name: string(p.guess.Account), stranger: stranger}
+	if l.normal.byTry {
+		m.try = nonce()
+	}
+	give := time.Now().Add(l.patience)
+	for poll := firstPoll; ; poll *= 2 {
+		s := l.pay(ctx, now, p, m, stranger)
+		switch s.what {
+		case "everybody":
+			p.everybody = refused(l.limits.Refusal, s.everybody, now)
+			return
+		case "strangers":
+			p.strangers = refused(l.limits.Guesses, s.strangers, now)
+			return
+		case "full":
+			if time.Now().After(give) || !pause(ctx, poll) {
+				p.everybody = Decision{Limit: l.limits.Guesses, Busy: true, RetryAfter: comeBack}
+				return
+			}
+			continue
+		}
+		p.held = hold{m, s.at, s.before, true}
+		return
+	}
+}
+
+func refused(l Limit, until int64, now time.Time) Decision {
+	return Decision{Limit: l, RetryAfter: max(time.UnixMicro(until).Sub(now), time.Second)}
+}
+
+// pause waits, and says whether the context still stands.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func (l *Limiter) pay(ctx context.Context, now time.Time, p *Paid, m member, stranger bool) (s standing) {
+	at := place{string(p.guess.Tenant), p.guess.Network}
+	p.alone = l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
+		s, err = k.pay(ctx, now.UnixMicro(), r, at, m, stranger)
+		return err
+	})
+	return s
+}
+
+// Settle says what came of the guess. It is for everybody to call, also when the guess was refused, and the second call
+// does nothing.
+func (p *Paid) Settle(ctx context.Context, now time.Time, v Verdict) {
+	if p.settled {
+		return
+	}
+	p.settled = true
+	l, g := p.limiter, p.guess
+	if p.held.counted && (v != Unchecked || p.held.at != 0) {
+		at := place{string(g.Tenant), g.Network}
+		settle := func(ctx context.Context, k kind, r *rule) error {
+			return k.settle(ctx, now.UnixMicro(), r, at, p.held, v)
+		}
+		// Where it was held; and should Redis have gone in between, here: what failed has failed.
+		if p.alone {
+			l.here(ctx, settle)
+		} else {
+			l.ask(ctx, settle)
+		}
+	}
+	if v != Unchecked {
+		l.note(ctx, now, g, v)
+	}
+}
+
+// slower is the growing delay above the limits by tenant and over everything: 250 ms for each time that the number of
+// accounts has doubled, at most two seconds. They never refuse.
+func (l *Limiter) slower(ctx context.Context, now time.Time, g Guess) (d time.Duration) {
+	l.ask(ctx, func(ctx context.Context, k kind, r *rule) error {
+		n, err := k.tally(ctx, now.UnixMicro(), r, string(g.Tenant))
+		if err == nil {
+			d = max(delay(n[0], r.tenant.Number), delay(n[1], r.all.Number))
+		}
+		return err
+	})
+	return d
+}
+
+const (
+	delayStep = 250 * time.Millisecond
+	maxDelay  = 2 * time.Second
+)
+
+func delay(n, limit int) time.Duration {
+	if n <= limit {
+		return 0
+	}
+	return min(time.Duration(bits.Len(uint((n-1)/limit)))*delayStep, maxDelay)
+}
+
+// tallyMost is how many accounts a tally holds at most: with so many over the limit the delay does not grow any more.
+func tallyMost(l Limit) int { return l.Number << (maxDelay / delayStep) }
+
+func (l *Limiter) note(ctx context.Context, now time.Time, g Guess, v Verdict) {
+	l.ask(ctx, func(ctx context.Context, k kind, r *rule) error {
+		return k.note(ctx, now.UnixMicro(), r, string(g.Tenant), string(g.Account), v)
+	})
+}

@@ -1,0 +1,105 @@
+package ratelimit
+
+import (
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// Kind says what a limit counts.
+type Kind string
+
+// The kinds.
+const (
+	Rate     Kind = "rate"     // everything that comes, right or wrong
+	Failures Kind = "failures" // what failed and has not succeeded since
+)
+
+// Effect says what happens above a limit.
+type Effect string
+
+// The effects. A stranger is a browser on which the account was never signed in to.
+const (
+	RefusesStrangers Effect = "refuses strangers"
+	RefusesEverybody Effect = "refuses everybody"
+	SlowsStrangers   Effect = "answers strangers later"
+)
+
+// Limit is a rule, declared once.
+type Limit struct {
+	Name   string
+	Kind   Kind
+	Counts string // what is counted
+	By     string // what it is counted by
+	Number int
+	Period time.Duration
+	Effect Effect
+	Wait   time.Duration // how long a reached limit of failures holds; a rate holds until it has room again
+	Most   time.Duration // the longest Wait, when each is twice the one before; zero: it does not grow
+	Public string        // what a person who is refused is told; says what to do
+}
+
+// Limits are all of a gateway's, with the numbers of its policy.
+type Limits struct {
+	Flood, Network, Tenant Limit // sign-ins
+	Guesses, Refusal       Limit // failures of one network
+	TenantGuesses          Limit
+	AllGuesses             Limit
+}
+
+const (
+	publicFlood   = "Very many sign-ins come from your network, so nobody can sign in from there at the moment. Please try again a little later, or from another network."
+	publicNetwork = "Many sign-ins come from your network. Please try again a little later. A browser in which you have signed in before works as usual."
+	publicTenant  = "Many people are signing in. Please try again in a minute. A browser in which you have signed in before works as usual."
+	publicGuesses = "Several sign-ins from your network have failed, so a browser that is new here has to wait. A browser in which you have signed in before works as usual."
+	publicRefusal = "Too many sign-ins from your network have failed. Please try again a little later, or from another network."
+)
+
+// Declare is the table of limits.
+func Declare(p portal.Limits) Limits {
+	const network, tenant, all = "tenant and network (IPv6 by /64)", "tenant", "everything"
+	const accounts = "accounts that failed and have not succeeded since"
+	counts := accounts
+	if p.ByTry {
+		counts = "failures"
+	}
+	most := p.WaitMost
+	if most <= p.Wait {
+		most = 0
+	}
+	return Limits{
+		Flood:         Limit{"sign_in_flood", Rate, "sign-ins", network, p.SignInsFlood, p.Window, RefusesEverybody, 0, 0, publicFlood},
+		Network:       Limit{"sign_in_network", Rate, "sign-ins", network, p.SignInsNetwork, p.Window, RefusesStrangers, 0, 0, publicNetwork},
+		Tenant:        Limit{"sign_in_tenant", Rate, "sign-ins", tenant, p.SignInsTenant, time.Minute, RefusesStrangers, 0, 0, publicTenant},
+		Guesses:       Limit{"failures_network", Failures, counts, network, p.Network, p.Window, RefusesStrangers, p.Wait, most, publicGuesses},
+		Refusal:       Limit{"failures_network_refusal", Failures, counts, network, p.Refuse, p.Window, RefusesEverybody, p.Refusal, 0, publicRefusal},
+		TenantGuesses: Limit{"failures_tenant", Failures, accounts, tenant, p.Tenant, p.Window, SlowsStrangers, 0, 0, ""},
+		AllGuesses:    Limit{"failures_global", Failures, accounts, all, p.Global, p.Window, SlowsStrangers, 0, 0, ""},
+	}
+}
+
+// All lists the limits in the order in which they are asked.
+func (l Limits) All() []Limit {
+	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses}
+}
+
+// halved is the limit with half its number: what a process takes when it decides alone although it has neighbours.
+func (l Limit) halved() Limit {
+	l.Number = max(1, l.Number/2)
+	return l
+}
+
+// again is how long after it was reached a limit that is reached anew makes its wait grow.
+const again = 24 * time.Hour
+
+// wait is how long a limit holds that was reached for the nth time, counted from 0.
+func (l Limit) wait(n int) time.Duration {
+	d := l.Wait
+	for ; n > 0 && d < l.Most; n-- {
+		d *= 2
+	}
+	if l.Most > 0 {
+		d = min(d, l.Most)
+	}
+	return d
+}
