@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"github.com/portalgate/portalgate/internal/testenv"
@@ -73,10 +75,51 @@ func inspect(ctx context.Context, t testing.TB, name string) {
 	looks[2].apply(ctx, t)
 }
 
-// tab opens a page of its own in a browser of its own, with a deadline.
+// person is somebody with a browser of their own: its cookies and its windows.
+type person struct {
+	browser context.Context
+	id      cdp.BrowserContextID
+}
+
+// tab opens a page in a browser with cookies of its own, as another person's has, with a deadline.
 func tab(t testing.TB, browser context.Context) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testenv.Tab(t, browser), 90*time.Second)
+	_, ctx := somebody(t, browser)
+	return ctx
+}
+
+func somebody(t testing.TB, browser context.Context) (person, context.Context) {
+	t.Helper()
+	p := person{browser: browser}
+	at := cdp.WithExecutor(browser, chromedp.FromContext(browser).Browser)
+	var err error
+	if p.id, err = target.CreateBrowserContext().Do(at); err != nil {
+		t.Fatal("opening another person's browser: ", err)
+	}
+	// A browser context of its own has no window yet, and a tab needs one.
+	window, err := target.CreateTarget("about:blank").WithBrowserContextID(p.id).WithNewWindow(true).Do(at)
+	if err != nil {
+		t.Fatal("opening a window: ", err)
+	}
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithTargetID(window))
+	t.Cleanup(cancel)
+	return p, deadline(t, ctx)
+}
+
+// tab opens another tab beside the first, with the same cookies.
+func (p person) tab(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(p.browser, chromedp.WithExistingBrowserContext(p.id))
+	t.Cleanup(cancel)
+	return deadline(t, ctx)
+}
+
+func deadline(t testing.TB, ctx context.Context) context.Context {
+	t.Helper()
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatal("opening a tab: ", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -101,11 +144,35 @@ func signIn(email, password string) chromedp.Tasks {
 }
 
 func awaitText(selector, text string) chromedp.Action {
-	return chromedp.Poll(fmt.Sprintf(`(document.querySelector(%q)?.textContent || "").includes(%q)`, selector, text), nil, chromedp.WithPollingTimeout(30*time.Second))
+	return await(fmt.Sprintf(`(document.querySelector(%q)?.textContent || "").includes(%q)`, selector, text))
 }
 
 func awaitPath(path string) chromedp.Action {
-	return chromedp.Poll(fmt.Sprintf(`location.pathname + location.search === %q`, path), nil, chromedp.WithPollingTimeout(30*time.Second))
+	return await(fmt.Sprintf(`location.pathname + location.search === %q`, path))
+}
+
+// await asks a page again and again until an expression holds. A page that is being replaced by the next one has no
+// answer, and is asked again.
+func await(expression string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		late := time.After(30 * time.Second)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			holds := false
+			err := chromedp.Evaluate(expression, &holds).Do(ctx)
+			if err == nil && holds {
+				return nil
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-late:
+				return fmt.Errorf("this does not come true: %s (%v)", expression, err)
+			}
+		}
+	})
 }
 
 func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
@@ -113,7 +180,7 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 	browser := testenv.Browser(t)
 
 	t.Run("signs in on the way to a page and reaches it", func(t *testing.T) {
-		ctx := tab(t, browser)
+		ann, ctx := somebody(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/orders?x=1")), awaitText("h1", "Sign in"))
 		inspect(ctx, t, "login-acme")
 		do(ctx, t, signIn("ann@buyer.example", "wrong"), awaitText(".problems", "not correct"))
@@ -141,7 +208,7 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/logout")), awaitText("h1", "Sign out"))
 		inspect(ctx, t, "signout-acme")
 
-		second := tab(t, ctx)
+		second := ann.tab(t)
 		do(second, t, chromedp.Navigate(d.url("acme", "/orders")), awaitText("h1", "Orders"))
 		do(ctx, t, chromedp.Click(`form.stack button.main`), awaitText("h1", "You are signed out"))
 		inspect(ctx, t, "signedout-acme")

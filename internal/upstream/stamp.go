@@ -178,7 +178,7 @@ func (s *Stamper) sign(st *Stamped, now time.Time) (*signed, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.bearer, m.bearerAt = text, now
+		m.bearer, m.bearerAt = "Bearer "+text, now
 	}
 	st.made.Store(&m)
 	return &m, nil
