@@ -31,6 +31,11 @@ func (s *Service) SignOut(ctx context.Context, t *portal.Tenant, c portal.Client
 		if err != nil {
 			return err
 		}
+		if all {
+			if err := x.TakeTurns(ctx, ses.Choices); err != nil {
+				return err
+			}
+		}
 		was, err := x.EndSession(ctx, id, portal.EndSignOut)
 		if err != nil {
 			return err

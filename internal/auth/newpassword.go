@@ -157,6 +157,9 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 	)
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
+		if err := x.TakeTurns(ctx, at.Users); err != nil {
+			return err
+		}
 		for _, d := range spend {
 			if _, err := x.SpendAttempt(ctx, d); errors.Is(err, store.ErrNone) {
 				return &portal.Problem{Kind: portal.ProblemSessionRequired, Public: "Please sign in again."}

@@ -251,6 +251,9 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	var ended []portal.SessionID
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
+		if err := x.TakeTurns(ctx, users(opened)); err != nil {
+			return err
+		}
 		for _, a := range opened {
 			now, err := x.Account(ctx, a.User.ID)
 			if err != nil {

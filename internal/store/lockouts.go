@@ -93,8 +93,8 @@ func (x *Tx) Mirror(ctx context.Context, e portal.Email, l portal.Lockout) error
 		until = &l.RestsUntil
 	}
 	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($3::integer, $5), account_locked_until = $4
-		where tenant_id = $1 and lower(email) = $2 and deleted_at is null
-			and (failed_login_attempts, account_locked_until) is distinct from (least($3::integer, $5), $4::timestamptz)`,
+		where id in (select id from public.customer_users where tenant_id = $1 and lower(email) = $2 and deleted_at is null
+			and (failed_login_attempts, account_locked_until) is distinct from (least($3::integer, $5), $4::timestamptz) order by id for no key update)`,
 		x.tenant, string(e), l.Failures, until, portal.FreeFailures)
 	if err != nil {
 		return fmt.Errorf("mirroring failures: %w", err)

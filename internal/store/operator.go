@@ -197,6 +197,9 @@ func (x *Tx) Purses(ctx context.Context, e portal.Email) (map[string]portal.Lock
 // SetPassword replaces a person's password from a command: it must be changed at the next sign-in, every session ends,
 // the purses are empty again, and no browser is known any more.
 func (x *Tx) SetPassword(ctx context.Context, a Account, e portal.Email, phc, keyID string, d Deed) ([]portal.SessionID, error) {
+	if err := x.TakeTurns(ctx, []portal.UserID{a.User.ID}); err != nil {
+		return nil, err
+	}
 	ok, err := x.PutSecret(ctx, a.User.ID, phc, keyID, a.Secret.Version, true)
 	if err != nil {
 		return nil, err
