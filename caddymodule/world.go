@@ -197,6 +197,9 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	w.running.Go(func() {
 		w.keeper.Run(run, func(err error) { w.log.Load().Warn("writing session activity", zap.Error(err)) })
 	})
+	w.running.Go(func() {
+		w.auth.Run(run, func(err error) { w.log.Load().Warn("writing counted refusals", zap.Error(err)) })
+	})
 	w.running.Go(func() { w.refresh(run) })
 	w.running.Go(func() { w.sweepNowAndThen(run) })
 	w.running.Go(func() { w.watchBoth(run) })
@@ -360,8 +363,8 @@ func (w *world) Destruct() error {
 	if stop != nil {
 		stop()
 		w.running.Wait()
-		if err := w.keeper.Settle(context.Background()); err != nil {
-			w.log.Load().Warn("writing session activity", zap.Error(err))
+		if err := errors.Join(w.keeper.Settle(context.Background()), w.auth.Settle(context.Background())); err != nil {
+			w.log.Load().Warn("writing what was put off", zap.Error(err))
 		}
 	}
 	return w.giveBack()

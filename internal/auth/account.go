@@ -31,12 +31,17 @@ func (s *Service) SignOut(ctx context.Context, t *portal.Tenant, c portal.Client
 		if err != nil {
 			return err
 		}
+		if all {
+			if err := x.TakeTurns(ctx, ses.Choices); err != nil {
+				return err
+			}
+		}
 		was, err := x.EndSession(ctx, id, portal.EndSignOut)
 		if err != nil {
 			return err
 		}
-		// A session that had ended may not be used to end the others: its cookie may be the stolen one.
-		if all && was {
+		// A session that had ended, or run out, may not be used to end the others: its cookie may be the stolen one.
+		if alive, _ := ses.Alive(c.At); all && was && alive {
 			more, err := x.EndSessions(ctx, ses.Choices, id, portal.EndSignOut)
 			if err != nil {
 				return err

@@ -22,10 +22,11 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 	if err != nil {
 		return session.Grant{}, input("current_password", "A password has at most 128 characters. Check what you have typed or pasted.")
 	}
-	var account store.Account
-	if err := s.within(ctx, t, c.At, func(x *store.Tx) (err error) { account, err = x.Account(ctx, ses.User); return err }); err != nil {
+	rows, err := s.rows(ctx, t, c, append([]portal.UserID{ses.User}, ses.Choices...))
+	if err != nil {
 		return session.Grant{}, err
 	}
+	account := rows[0]
 	wanted, err := s.judge(t, account.User, next)
 	if err != nil {
 		return session.Grant{}, err
@@ -34,21 +35,20 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 	if err != nil {
 		return session.Grant{}, fmt.Errorf("address of user %s: %w", ses.User, err)
 	}
-	g := guess{email: email, typed: typed}
+	g := guess{email: email, typed: typed, session: ses.ID}
 	if err := s.pay(ctx, t, c, &g); err != nil {
 		return session.Grant{}, err
 	}
 	hold := func(err error) error { return &Held{Err: troubled(err), Release: s.release(c.At)} }
 	if g.try.Resting {
-		wait, _ := g.try.Lockout.Resting(c.At)
-		return session.Grant{}, hold(rests(wait))
+		return session.Grant{}, hold(s.pause(t, c, &g))
 	}
-	g.accounts = []store.Account{account}
+	g.accounts = rows
 	opened, _, err := s.check(ctx, &g)
 	if err != nil {
 		return session.Grant{}, hold(errors.Join(err, s.giveBack(ctx, t, c, &g)))
 	}
-	if len(opened) == 0 {
+	if len(opened) == 0 || opened[0].User.ID != ses.User {
 		err := s.refuse(ctx, t, c, &g)
 		var p *portal.Problem
 		if errors.As(err, &p) && p.Kind == portal.ProblemCredentials {
@@ -57,7 +57,37 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 		return session.Grant{}, hold(err)
 	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Shown: ses.AMR, Remember: ses.Remember}
-	return s.replace(ctx, t, c, at, account, wanted)
+	grant, err := s.replace(ctx, t, c, at, opened, wanted)
+	if err != nil { // the current password was right: whatever went wrong was no guess
+		return session.Grant{}, errors.Join(err, s.giveBack(ctx, t, c, &g))
+	}
+	return grant, nil
+}
+
+// rows reads the rows of a person, the first of them first, as many as a password is tried on. One address is one
+// person: a password that opens several companies is changed for all of them.
+func (s *Service) rows(ctx context.Context, t *portal.Tenant, c portal.Client, ids []portal.UserID) ([]store.Account, error) {
+	var rows []store.Account
+	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+		rows = nil
+		seen := map[portal.UserID]bool{}
+		for i, id := range ids {
+			if seen[id] || len(rows) == maxRows {
+				continue
+			}
+			seen[id] = true
+			a, err := x.Account(ctx, id)
+			if i > 0 && errors.Is(err, store.ErrNone) {
+				continue // this row was deleted since
+			}
+			if err != nil {
+				return err
+			}
+			rows = append(rows, a)
+		}
+		return nil
+	})
+	return rows, err
 }
 
 // FinishPassword ends a sign-in whose password was a temporary one: the attempt that proved it is spent, the new
@@ -70,24 +100,22 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	if w.Step != portal.StepNewPassword {
 		return Outcome{}, &portal.Problem{Kind: portal.ProblemSessionRequired, Public: "Please sign in again."}
 	}
-	var account store.Account
-	if err := s.within(ctx, t, c.At, func(x *store.Tx) (err error) { account, err = x.Account(ctx, at.Users[0]); return err }); err != nil {
-		return Outcome{}, err
-	}
-	wanted, err := s.judge(t, account.User, next)
+	rows, err := s.rows(ctx, t, c, at.Users)
 	if err != nil {
 		return Outcome{}, err
 	}
-	v, err := s.Hasher.Check(ctx, wanted, password.Stored{PHC: account.Secret.PHC, KeyID: account.Secret.KeyID, Legacy: account.Secret.Legacy})
+	wanted, err := s.judge(t, rows[0].User, next)
 	if err != nil {
+		return Outcome{}, err
+	}
+	if same, _, err := s.check(ctx, &guess{typed: wanted, accounts: rows}); err != nil {
 		return Outcome{}, troubled(err)
-	}
-	if v.Match {
+	} else if len(same) > 0 {
 		return Outcome{}, input("password", "Choose a password other than the one you were given.")
 	}
 	token, _ := secret.ParseToken(attempt) // waiting has parsed it
 	at.Expired = false
-	grant, err := s.replace(ctx, t, c, at, account, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
+	grant, err := s.replace(ctx, t, c, at, rows, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -110,18 +138,28 @@ func (s *Service) judge(t *portal.Tenant, u portal.User, text string) (password.
 	return wanted, nil
 }
 
-// replace sets a password and, in the same transaction, ends every session of the person and begins a new one here.
-func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, account store.Account, wanted password.Prepared, spend ...secret.Digest) (session.Grant, error) {
-	h, err := s.Hasher.Hash(ctx, wanted)
-	if err != nil {
-		return session.Grant{}, troubled(err)
+// replace sets a password on rows of one person, the first of which this is about, and in the same transaction ends
+// all that hung on the old one: every session, every sign-in under way, every other known device (REC-05). A new
+// session begins here.
+func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, rows []store.Account, wanted password.Prepared, spend ...secret.Digest) (session.Grant, error) {
+	made := make([]password.Stored, len(rows)) // each with a salt of its own: equal passwords give different rows
+	for i := range rows {
+		h, err := s.Hasher.Hash(ctx, wanted)
+		if err != nil {
+			return session.Grant{}, troubled(err)
+		}
+		made[i] = h
 	}
+	account := rows[0]
 	var (
 		grant session.Grant
 		ended []portal.SessionID
 	)
-	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
+		if err := x.TakeTurns(ctx, at.Users); err != nil {
+			return err
+		}
 		for _, d := range spend {
 			if _, err := x.SpendAttempt(ctx, d); errors.Is(err, store.ErrNone) {
 				return &portal.Problem{Kind: portal.ProblemSessionRequired, Public: "Please sign in again."}
@@ -129,11 +167,14 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 				return err
 			}
 		}
-		ok, err := x.PutSecret(ctx, account.User.ID, h.PHC, h.KeyID, account.Secret.Version, false)
-		if err != nil {
-			return err
-		}
-		if !ok {
+		for i, row := range rows {
+			ok, err := x.PutSecret(ctx, row.User.ID, made[i].PHC, made[i].KeyID, row.Secret.Version, false)
+			if err != nil {
+				return err
+			}
+			if ok {
+				continue
+			}
 			return &portal.Problem{Kind: portal.ProblemInput, Field: "password", Public: "Your password has just been changed somewhere else. Sign in again."}
 		}
 		// A password that is set anew has no failures yet, for nobody (M04: a reset empties every purse).
@@ -146,6 +187,9 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		}
 		over, err := x.EndSessions(ctx, at.Users, "", portal.EndPasswordChange)
 		if err != nil {
+			return err
+		}
+		if err := errors.Join(x.ForgetAttempts(ctx, at.Users), x.ForgetDevices(ctx, at.Users, []byte(c.Device))); err != nil {
 			return err
 		}
 		if err := x.Record(ctx, portal.Activity{Verb: portal.VerbPasswordChange, User: account.User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At,

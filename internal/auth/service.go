@@ -30,7 +30,8 @@ type Deps struct {
 // Service has the flows as its methods. It may be used by many goroutines.
 type Service struct {
 	Deps
-	counts counts
+	counts  counts
+	tallies tallies
 }
 
 // New makes a Service.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/password"
@@ -20,7 +21,13 @@ const maxRows = 4
 
 // SignIn checks an address and a password. Every answer that depends on the account is released at the same moment.
 func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, in Credentials) (out Outcome, err error) {
-	defer func() { s.counts.signIn(out, err) }()
+	defer func() {
+		s.counts.signIn(out, err)
+		var p *portal.Problem
+		if errors.As(err, &p) && p.Kind == portal.ProblemLimit && p.Public != publicPause {
+			s.tallies.add(t.ID, c, refusedByLimit)
+		}
+	}()
 	email, err := portal.ParseEmail(in.Email)
 	if err != nil {
 		return Outcome{}, input("email", "Enter your e-mail address, like name@example.com.")
@@ -60,6 +67,7 @@ type guess struct {
 	accounts []store.Account
 	device   portal.DeviceID // a device the account knows, or empty
 	try      store.Try
+	session  portal.SessionID // who guesses is signed in: a change of password
 
 	paid    *ratelimit.Paid // the charge on the limits by network and tenant; nil where only the account's own purse counts
 	verdict ratelimit.Verdict
@@ -77,8 +85,7 @@ func (s *Service) signIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	}
 	if g.try.Resting {
 		// The right password gets this answer too: whoever guesses during a rest learns nothing (M04).
-		wait, _ := g.try.Lockout.Resting(c.At)
-		return Outcome{}, rests(wait)
+		return Outcome{}, s.pause(t, c, g)
 	}
 	opened, rehash, err := s.check(ctx, g)
 	if err != nil {
@@ -139,7 +146,6 @@ func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, 
 			continue
 		}
 		v, err := s.Hasher.Check(ctx, g.typed, password.Stored{PHC: a.Secret.PHC, KeyID: a.Secret.KeyID, Legacy: a.Secret.Legacy})
-		hashed++
 		if errors.Is(err, password.ErrStoredParameters) {
 			// A row that somebody has tampered with opens nothing and is never executed (PWD-08).
 			continue
@@ -147,6 +153,7 @@ func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, 
 		if err != nil {
 			return nil, nil, err
 		}
+		hashed++
 		if v.Match && a.User.Active {
 			opened = append(opened, a)
 			rehash[a.User.ID] = v.Rehash
@@ -158,19 +165,32 @@ func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, 
 	return opened, rehash, nil
 }
 
-// refuse is the answer to everything but the right password of somebody who may be here.
+// pause is the answer while a purse rests, to the right password as to any.
+func (s *Service) pause(t *portal.Tenant, c portal.Client, g *guess) error {
+	s.tallies.add(t.ID, c, refusedByRest)
+	wait, _ := g.try.Lockout.Resting(c.At)
+	return rests(wait)
+}
+
+// refuse is the answer to everything but the right password of somebody who may be here. A failure of a known person
+// is a row of theirs; one at an address without an account is counted (AUD-02, DOS-04).
 func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
-	locked := g.try.Lockout.RestsUntil.After(c.At)
+	if len(g.accounts) == 0 {
+		s.tallies.add(t.ID, c, failedUnknown)
+		return g.answer(c)
+	}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
-		a := portal.Activity{Verb: portal.VerbLoginFailed, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused",
+		a := portal.Activity{Verb: portal.VerbLoginFailed, User: g.accounts[0].User.ID, Session: g.session, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused",
 			Facts: map[string]string{"failures": fmt.Sprint(g.try.Lockout.Failures)}}
-		if len(g.accounts) > 0 {
-			a.User = g.accounts[0].User.ID
-		}
 		if err := x.Record(ctx, a); err != nil {
 			return err
 		}
-		if locked && a.User != "" {
+		if g.device == "" {
+			if err := x.Mirror(ctx, g.email, g.try.Lockout); err != nil {
+				return err
+			}
+		}
+		if g.try.Lockout.RestsUntil.After(c.At) {
 			a.Verb, a.Suspicious, a.Note = portal.VerbAccountLocked, true, "too many failures"
 			a.Facts["until"] = g.try.Lockout.RestsUntil.UTC().Format(time.RFC3339)
 			return x.Record(ctx, a)
@@ -180,6 +200,11 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return err
 	}
+	return g.answer(c)
+}
+
+// answer is what everybody hears of a failure.
+func (g *guess) answer(c portal.Client) error {
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
 		return rests(wait)
 	}
@@ -204,14 +229,18 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		fit = opened
 	}
 	at.Users = users(fit)
-	at.Expired = fit[0].Secret.MustChange
+	// One temporary password among them, and its maker could still act for that company.
+	at.Expired = slices.ContainsFunc(fit, func(a store.Account) bool { return a.Secret.MustChange })
 
 	fresh := map[portal.UserID]password.Stored{}
 	for _, a := range opened {
 		if rehash[a.User.ID] {
 			h, err := s.Hasher.Hash(ctx, g.typed)
+			if errors.Is(err, password.ErrBusy) {
+				continue // it is their password all the same; a quieter sign-in makes it anew
+			}
 			if err != nil {
-				return Outcome{}, err
+				return Outcome{}, errors.Join(err, s.giveBack(ctx, t, c, g))
 			}
 			fresh[a.User.ID] = h
 		}
@@ -222,6 +251,9 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	var ended []portal.SessionID
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
+		if err := x.TakeTurns(ctx, users(opened)); err != nil {
+			return err
+		}
 		for _, a := range opened {
 			now, err := x.Account(ctx, a.User.ID)
 			if err != nil {
@@ -252,10 +284,11 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		return err
 	})
 	if errors.Is(err, errMoved) {
-		return Outcome{}, wrong()
+		g.verdict = ratelimit.Wrong
+		return Outcome{}, s.refuse(ctx, t, c, g)
 	}
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, errors.Join(err, s.giveBack(ctx, t, c, g))
 	}
 	s.Sessions.Forget(c.At, ended...)
 	return out, nil
@@ -294,7 +327,10 @@ func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 	if isNew {
 		facts["new_device"] = "true"
 	}
-	return grant, append(ended, over...), x.Record(ctx, portal.Activity{Verb: portal.VerbLogin, User: u.ID, Session: grant.Session.ID,
+	if ended = append(ended, over...); len(ended) > 0 {
+		facts["sessions_ended"] = fmt.Sprint(len(ended)) // the one this browser had, or the oldest of too many
+	}
+	return grant, ended, x.Record(ctx, portal.Activity{Verb: portal.VerbLogin, User: u.ID, Session: grant.Session.ID,
 		Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: facts})
 }
 

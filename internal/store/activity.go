@@ -13,8 +13,12 @@ import (
 )
 
 // Record writes a fact into the trail, in the transaction of the deed: a fact about a known user into the ERP's
-// customer_activity_log with the ERP's names, so that its reports stay truthful, anything else into our events.
+// customer_activity_log with the ERP's names, so that its reports stay truthful, anything else into our events. Its
+// time is the transaction's, unless it says another.
 func (x *Tx) Record(ctx context.Context, a portal.Activity) error {
+	if a.At.IsZero() {
+		a.At = x.now
+	}
 	facts := map[string]string{}
 	for k, v := range a.Facts {
 		facts[k] = v
@@ -33,7 +37,7 @@ func (x *Tx) Record(ctx context.Context, a portal.Activity) error {
 		}
 		_, err = x.tx.Exec(ctx, `insert into portalgate.events (tenant_id, verb, at, user_id, session_id, address, agent, result, suspicious, note, operator, facts)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			x.tenant, a.Verb, x.now, user, session, addrOrNull(a.Addr), a.Agent, a.Result, a.Suspicious, a.Note, a.Operator, b)
+			x.tenant, a.Verb, a.At, user, session, addrOrNull(a.Addr), a.Agent, a.Result, a.Suspicious, a.Note, a.Operator, b)
 		if err != nil {
 			return fmt.Errorf("recording %s: %w", a.Verb, err)
 		}
@@ -53,7 +57,7 @@ func (x *Tx) Record(ctx context.Context, a portal.Activity) error {
 	}
 	_, err = x.tx.Exec(ctx, `insert into public.customer_activity_log (tenant_id, customer_user_id, activity_type, ip_address, user_agent, session_id, metadata, is_suspicious, security_notes, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		x.tenant, a.User, a.Verb, addrText(a.Addr), a.Agent, session, b, a.Suspicious, note, x.now)
+		x.tenant, a.User, a.Verb, addrText(a.Addr), a.Agent, session, b, a.Suspicious, note, a.At)
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", a.Verb, err)
 	}

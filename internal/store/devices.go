@@ -28,6 +28,24 @@ func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, l
 	return id, isNew, nil
 }
 
+// ForgetDevices makes every browser of these people unknown, but for the one with that digest (REC-05).
+func (x *Tx) ForgetDevices(ctx context.Context, users []portal.UserID, except []byte) error {
+	_, err := x.tx.Exec(ctx, `delete from portalgate.devices where tenant_id = $1 and user_id = any ($2::uuid[]) and digest is distinct from $3`, x.tenant, users, except)
+	if err != nil {
+		return fmt.Errorf("forgetting devices: %w", err)
+	}
+	return nil
+}
+
+// ForgetAttempts ends every sign-in under way of these people (REC-05).
+func (x *Tx) ForgetAttempts(ctx context.Context, users []portal.UserID) error {
+	_, err := x.tx.Exec(ctx, `delete from portalgate.attempts where tenant_id = $1 and users && $2::uuid[]`, x.tenant, users)
+	if err != nil {
+		return fmt.Errorf("forgetting sign-ins under way: %w", err)
+	}
+	return nil
+}
+
 // PutAttempt stores a sign-in under way and forgets those that have expired.
 func (x *Tx) PutAttempt(ctx context.Context, a portal.Attempt, d secret.Digest) error {
 	if _, err := x.tx.Exec(ctx, `delete from portalgate.attempts where tenant_id = $1 and expires_at < $2`, x.tenant, x.now); err != nil {
@@ -48,14 +66,17 @@ func attemptFields(a *portal.Attempt) []any {
 	return []any{&a.ID, &a.Tenant, &a.Users, &a.Verified, &a.Expired, &a.Shown, &a.Remember, &a.ReturnTo, &a.CreatedAt, &a.ExpiresAt}
 }
 
+// A sign-in under way is over when the password that began it was replaced: what it proved is true no longer.
+const attemptStands = ` and expires_at > $2 and not exists (select from portalgate.credentials k where k.user_id = any (users) and k.changed_at > created_at)`
+
 // Attempt reads a sign-in under way.
 func (x *Tx) Attempt(ctx context.Context, d secret.Digest) (a portal.Attempt, err error) {
-	err = x.tx.QueryRow(ctx, `select `+attemptColumns+` from portalgate.attempts where digest = $1 and expires_at > $2`, d[:], x.now).Scan(attemptFields(&a)...)
+	err = x.tx.QueryRow(ctx, `select `+attemptColumns+` from portalgate.attempts where digest = $1`+attemptStands, d[:], x.now).Scan(attemptFields(&a)...)
 	return a, said(err)
 }
 
 // SpendAttempt takes a sign-in under way away, once.
 func (x *Tx) SpendAttempt(ctx context.Context, d secret.Digest) (a portal.Attempt, err error) {
-	err = x.tx.QueryRow(ctx, `delete from portalgate.attempts where digest = $1 and expires_at > $2 returning `+attemptColumns, d[:], x.now).Scan(attemptFields(&a)...)
+	err = x.tx.QueryRow(ctx, `delete from portalgate.attempts where digest = $1`+attemptStands+` returning `+attemptColumns, d[:], x.now).Scan(attemptFields(&a)...)
 	return a, said(err)
 }

@@ -69,7 +69,10 @@ func (x *Tx) ReturnTry(ctx context.Context, e portal.Email, device portal.Device
 	if err != nil {
 		return fmt.Errorf("handing a try back: %w", err)
 	}
-	return nil
+	if device != "" {
+		return nil // the strangers' purse is what the ERP's columns tell of
+	}
+	return x.Mirror(ctx, e, portal.Lockout{})
 }
 
 // RefundTry takes back exactly one paid try: the check itself failed, and nobody was told anything.
@@ -82,15 +85,17 @@ func (x *Tx) RefundTry(ctx context.Context, e portal.Email, device portal.Device
 	return nil
 }
 
-// Mirror keeps the ERP's two columns about failures truthful, without ever reaching the number at which the ERP's old
-// trigger would switch the account off.
-func (x *Tx) Mirror(ctx context.Context, id portal.UserID, l portal.Lockout) error {
+// Mirror keeps the ERP's two columns about failures truthful on every row of an address (M04): what the strangers'
+// purse says, without ever reaching the number at which the ERP's old trigger would switch the account off.
+func (x *Tx) Mirror(ctx context.Context, e portal.Email, l portal.Lockout) error {
 	var until *time.Time
 	if !l.RestsUntil.IsZero() {
 		until = &l.RestsUntil
 	}
-	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($2, $4), account_locked_until = $3 where id = $1`,
-		id, l.Failures, until, x.lockout.Free)
+	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($3::integer, $5), account_locked_until = $4
+		where id in (select id from public.customer_users where tenant_id = $1 and lower(email) = $2 and deleted_at is null
+			and (failed_login_attempts, account_locked_until) is distinct from (least($3::integer, $5), $4::timestamptz) order by id for no key update)`,
+		x.tenant, string(e), l.Failures, until, portal.FreeFailures)
 	if err != nil {
 		return fmt.Errorf("mirroring failures: %w", err)
 	}
@@ -103,7 +108,7 @@ func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("unlocking: %w", err)
 	}
-	return tag.RowsAffected(), nil
+	return tag.RowsAffected(), x.Mirror(ctx, e, portal.Lockout{})
 }
 
 // SweepLockouts forgets purses that are empty again, some at a time: whoever guesses at addresses that nobody has must

@@ -195,8 +195,11 @@ func (x *Tx) Purses(ctx context.Context, e portal.Email) (map[string]portal.Lock
 }
 
 // SetPassword replaces a person's password from a command: it must be changed at the next sign-in, every session ends,
-// and the purses are empty again.
+// the purses are empty again, and no browser is known any more.
 func (x *Tx) SetPassword(ctx context.Context, a Account, e portal.Email, phc, keyID string, d Deed) ([]portal.SessionID, error) {
+	if err := x.TakeTurns(ctx, []portal.UserID{a.User.ID}); err != nil {
+		return nil, err
+	}
 	ok, err := x.PutSecret(ctx, a.User.ID, phc, keyID, a.Secret.Version, true)
 	if err != nil {
 		return nil, err
@@ -205,6 +208,9 @@ func (x *Tx) SetPassword(ctx context.Context, a Account, e portal.Email, phc, ke
 		return nil, errors.New("the password was changed by somebody else at the same moment; try again")
 	}
 	if _, err := x.Unlock(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := x.ForgetDevices(ctx, []portal.UserID{a.User.ID}, nil); err != nil {
 		return nil, err
 	}
 	ended, err := x.EndSessions(ctx, []portal.UserID{a.User.ID}, "", portal.EndPasswordChange)

@@ -110,11 +110,21 @@ func (x *Tx) Session(ctx context.Context, id portal.SessionID) (portal.Session, 
 	return s, said(err)
 }
 
+// TakeTurns makes transactions about the same person wait for each other. One that ends or begins several of a person's
+// sessions takes its turn before it touches any row: two that lock the same rows in different orders would both fail.
+func (x *Tx) TakeTurns(ctx context.Context, users []portal.UserID) error {
+	_, err := x.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('portalgate sessions ' || id, 0)) from (select distinct id::text as id from unnest($1::uuid[]) id order by 1) o`, users)
+	if err != nil {
+		return fmt.Errorf("taking turns: %w", err)
+	}
+	return nil
+}
+
 // BeginSession makes a session with its first refresh token. At most max of a person's sessions stay alive; the
 // oldest end, and their ids are returned. Parallel sign-ins of one person take turns.
 func (x *Tx) BeginSession(ctx context.Context, s portal.Session, first secret.Digest, keyID string, max int) ([]portal.SessionID, error) {
-	if _, err := x.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('portalgate sessions ' || min(id::text), 0)) from unnest($1::uuid[]) id`, s.Choices); err != nil {
-		return nil, fmt.Errorf("taking turns: %w", err)
+	if err := x.TakeTurns(ctx, s.Choices); err != nil {
+		return nil, err
 	}
 	var device *string
 	if s.Device != "" {
@@ -175,6 +185,9 @@ func (x *Tx) EndSession(ctx context.Context, id portal.SessionID, reason portal.
 
 // EndSessions ends every session of a person but one.
 func (x *Tx) EndSessions(ctx context.Context, users []portal.UserID, except portal.SessionID, reason portal.EndReason) ([]portal.SessionID, error) {
+	if err := x.TakeTurns(ctx, users); err != nil {
+		return nil, err
+	}
 	return x.end(ctx, `choices && $3::uuid[] and id::text <> $4`, reason, users, string(except))
 }
 

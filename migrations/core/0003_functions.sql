@@ -50,8 +50,8 @@ grant select on public.tenants, public.customers to portalgate_gateway;
 grant select, update (email, password_changed_at, last_login_at, last_login_ip, failed_login_attempts, account_locked_until, updated_at) on public.customer_users to portalgate_gateway;
 grant select, insert on public.customer_activity_log, portalgate.events, portalgate.revocations to portalgate_gateway;
 grant select on portalgate.hosts, portalgate.settings to portalgate_gateway;
-grant select, insert, update on portalgate.credentials, portalgate.sessions, portalgate.refresh_tokens, portalgate.devices to portalgate_gateway;
-grant select, insert, update, delete on portalgate.lockouts, portalgate.attempts to portalgate_gateway;
+grant select, insert, update on portalgate.credentials, portalgate.sessions, portalgate.refresh_tokens to portalgate_gateway;
+grant select, insert, update, delete on portalgate.lockouts, portalgate.attempts, portalgate.devices to portalgate_gateway;
 grant select, insert on portalgate.keys to portalgate_gateway;
 grant select on portalgate.schema_version to portalgate_gateway, portalgate_operator;
 
@@ -61,7 +61,7 @@ grant select, insert on public.customer_activity_log, portalgate.events, portalg
 grant select, insert, update, delete on portalgate.hosts, portalgate.settings to portalgate_operator;
 grant insert, update, select on portalgate.credentials to portalgate_operator;
 grant select, update on portalgate.sessions to portalgate_operator;
-grant select, delete on portalgate.lockouts to portalgate_operator;
+grant select, delete on portalgate.lockouts, portalgate.devices to portalgate_operator;
 grant select, insert on portalgate.keys to portalgate_operator;
 
 -- +goose Down
