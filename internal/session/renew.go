@@ -185,7 +185,7 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 // request has none by the agent's name.
 func bound(ref store.Refresh, who portal.Client) bool {
 	if who.Device != "" {
-		return string(who.Device) == string(ref.DeviceDigest)
+		return secret.Equal([]byte(who.Device), ref.DeviceDigest)
 	}
 	return who.Agent == ref.Session.Agent
 }
