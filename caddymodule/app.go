@@ -39,8 +39,8 @@ type App struct {
 	// The keyring file, made by `portalgate keys generate`. Required.
 	Keyring string `json:"keyring,omitempty"`
 
-	// Which row of numbers applies: `review` (the default: what helps the people at the door) or `nist` (where NIST SP
-	// 800-63B-4 is stricter). `portalgate doctor` says what the choice means.
+	// Which row of numbers applies: `review` (what helps the people at the door) or `nist` (where NIST SP 800-63B-4 is
+	// stricter). `portalgate doctor` says what the choice means. Default: `review`.
 	Policy string `json:"policy,omitempty"`
 
 	// The audience of the tokens. Tokens of one realm open nothing in another. Default: `customers`.
@@ -119,7 +119,7 @@ type SessionLives struct {
 
 // UpstreamToken is a bearer token for a backend that stays as it is.
 type UpstreamToken struct {
-	// The secret the backend checks with (HS256). A placeholder such as `{file./run/secrets/jwt}`.
+	// The secret the backend checks with (HS256). A placeholder such as `{file./run/secrets/jwt}`. Required.
 	Secret string `json:"secret,omitempty"`
 }
 
@@ -145,9 +145,9 @@ func (u *UpstreamToken) bearer(literals bool) (*secret.Bearer, error) {
 
 // Mail says how mail leaves.
 type Mail struct {
-	// The sender, as in a From header.
+	// The sender, as in a From header. Required.
 	From string `json:"from,omitempty"`
-	// The SMTP server as host:port. STARTTLS is required, on port 465 TLS from the start.
+	// The SMTP server as host:port. STARTTLS is demanded, on port 465 TLS from the start. Required.
 	SMTP string `json:"smtp,omitempty"`
 	// The account at the server. Default: none.
 	Username string `json:"username,omitempty"`
