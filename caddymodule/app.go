@@ -123,15 +123,15 @@ type SessionLives struct {
 
 // UpstreamToken is a bearer token for a backend that stays as it is.
 type UpstreamToken struct {
-	// The secret the backend checks with (HS256). A placeholder such as `{file./run/secrets/jwt}`.
+	// The secret the backend checks with (HS256). A placeholder such as `{file./run/secrets/jwt}`. Required.
 	Secret string `json:"secret,omitempty"`
 }
 
 // Mail says how mail leaves.
 type Mail struct {
-	// The sender, as in a From header.
+	// The sender, as in a From header. Required.
 	From string `json:"from,omitempty"`
-	// The SMTP server as host:port. STARTTLS is required, on port 465 TLS from the start.
+	// The SMTP server as host:port. STARTTLS is demanded, on port 465 TLS from the start. Required.
 	SMTP string `json:"smtp,omitempty"`
 	// The account at the server. Default: none.
 	Username string `json:"username,omitempty"`

@@ -21,3 +21,5 @@
 //	           ends, and cookies are kept. At start: the gate is shut (503) until the database has been judged fit.
 //	upstream   reverse_proxy's own error; the portal's pages still work.
 package caddymodule
+
+//go:generate go run ../cmd/dev options

@@ -53,9 +53,9 @@ type Handler struct {
 
 // CrossSite is an exact method and path that other sites may post to, such as the return from a payment page.
 type CrossSite struct {
-	// The method, in capitals.
+	// The method, in capitals. Required.
 	Method string `json:"method,omitempty"`
-	// The exact path.
+	// The exact path. Required.
 	Path string `json:"path,omitempty"`
 }
 

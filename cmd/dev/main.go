@@ -27,6 +27,7 @@ func verbs() []verb {
 		{"test", "setup, every check and every test; nothing may be skipped [packages and flags of go test]", test},
 		{"check", "format, vet, staticcheck, tidy, generated files; no tests", func(ctx context.Context, r *run, _ []string) error { return check(ctx, r) }},
 		{"golden", "rewrite the golden files from what the tests get; the diff is the review [packages]", golden},
+		{"options", "write the option reference into the documentation, from the configuration's comments", options},
 		{"xcaddy", "print the xcaddy command line that xcaddy.json stands for", xcaddy},
 	}
 }

@@ -1,4 +1,6 @@
-// Command portalgate is Caddy with the portalgate module and its commands at the top.
+// Command portalgate is Caddy with the portalgate module and its commands at the top. It owns the choice of what is built
+// in, and the demo; it refuses the commands that would replace it by a Caddy without the gate. What happens when a
+// neighbour fails stands in package caddymodule.
 package main
 
 import (
