@@ -133,12 +133,19 @@ func block(d *caddyfile.Dispenser, where string, at noting, options map[string]o
 	return nil
 }
 
-// nearest is the known name that a misspelt one is closest to; empty when none is near.
+// nearest is the known name that a misspelt one is closest to, or is the beginning of; empty when none is near.
 func nearest(name string, known []string) string {
 	best, at := "", min(4, len(name))
 	for _, o := range known {
 		if n := distance(name, o); n < at || n == at && o < best {
 			best, at = o, n
+		}
+	}
+	if best == "" && len(name) > 2 {
+		for _, o := range known {
+			if strings.HasPrefix(o, name) && (best == "" || len(o) < len(best)) {
+				best = o
+			}
 		}
 	}
 	return best
