@@ -12,7 +12,7 @@ func init() {
 }
 
 // Admin answers on Caddy's admin endpoint: /portalgate/health says that the program runs, /portalgate/ready whether it
-// can serve, neighbour by neighbour.
+// can serve, neighbour by neighbour; /portalgate/limits and /portalgate/why what stands in people's way.
 type Admin struct{}
 
 // CaddyModule returns the module's registration.
@@ -20,12 +20,12 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "admin.api.portalgate", New: func() caddy.Module { return new(Admin) }}
 }
 
-// Routes are the admin routes. They change nothing.
+// Routes are the admin routes.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{
+	return append(limitRoutes(), []caddy.AdminRoute{
 		{Pattern: "/portalgate/health", Handler: reading(health)},
 		{Pattern: "/portalgate/ready", Handler: reading(func(w http.ResponseWriter, r *http.Request) { ready(w, r, everyWorld) })},
-	}
+	}...)
 }
 
 // reading lets only requests through that ask.

@@ -45,6 +45,7 @@ type world struct {
 	prefix  upstream.Prefix
 	stamper *upstream.Stamper
 	streams *upstream.Streams
+	refused *pages.Refusals
 	hosts   *admission.Hosts
 	feed    *revocation.Feed
 
@@ -84,7 +85,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	w.stamper = upstream.NewStamper(w.keys, w.prefix, s.audience, s.bearer)
 	w.site, err = pages.New(pages.Options{
 		Auth: w.auth, Sessions: w.keeper, Keys: w.keys, Prefix: s.prefix, Policy: s.policy, Now: w.now,
-		Log: func() *zap.Logger { return w.log.Load() },
+		Log: func() *zap.Logger { return w.log.Load() }, Refusals: w.refused,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: pages: %w", err)
@@ -145,6 +146,12 @@ func (w *world) furnish(s settings) (err error) {
 		return fmt.Errorf("portalgate: limits: %w", err)
 	}
 	w.limits = w.limits.With(s.policy.Limits)
+	w.refused, err = use(w, "refusals", s.database, func() (*pages.Refusals, func(), error) {
+		return pages.NewRefusals(), func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: refusals: %w", err)
+	}
 	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
 		return upstream.NewStreams(), func() {}, nil
 	})

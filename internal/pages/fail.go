@@ -13,7 +13,6 @@ import (
 
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
-	"github.com/portalgate/portalgate/internal/secret"
 )
 
 var titles = map[portal.ProblemKind]string{
@@ -52,11 +51,11 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	status := p.Kind.Status()
 	switch {
 	case status >= 500 && p.Kind != portal.ProblemBusy:
-		ref = secret.Reference()
-		s.Log().Error("a request could not be answered", zap.String("reference", ref), zap.String("code", string(p.Kind)), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
+		ref = s.refer(v, p)
+		s.Log().Error("a request could not be answered", zap.String("reference", ref), zap.String("code", string(p.Kind)), rule(p), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
 	case status != http.StatusUnauthorized:
-		ref = secret.Reference()
-		s.Log().Debug("a request was refused", zap.String("reference", ref), zap.String("code", string(p.Kind)), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
+		ref = s.refer(v, p)
+		s.Log().Debug("a request was refused", zap.String("reference", ref), zap.String("code", string(p.Kind)), rule(p), zap.String("method", r.Method), zap.String("path", r.URL.Path), tenant(v), zap.Error(err))
 	}
 	h := w.Header()
 	if p.Kind == portal.ProblemSessionExpired && v.Tenant != nil {
@@ -86,6 +85,13 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	default:
 		s.failData(w, r, v, p, status, ref)
 	}
+}
+
+func rule(p *portal.Problem) zap.Field {
+	if p.Rule == "" {
+		return zap.Skip()
+	}
+	return zap.String("rule", p.Rule)
 }
 
 func tenant(v Visit) zap.Field {

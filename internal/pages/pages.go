@@ -57,6 +57,7 @@ type Options struct {
 	Policy   portal.Policy
 	Now      func() time.Time
 	Log      func() *zap.Logger
+	Refusals *Refusals // where refusals are remembered; nil: a place of this site's own
 	// Wait blocks until a moment, holding nothing; nil waits by a timer.
 	Wait func(ctx context.Context, until time.Time)
 }
@@ -89,6 +90,9 @@ func New(o Options) (*Site, error) {
 			case <-t.C:
 			}
 		}
+	}
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals()
 	}
 	s := &Site{Options: o, static: map[string]asset{}, names: map[string]string{}}
 	err := fs.WalkDir(web.Files, "static", func(name string, d fs.DirEntry, err error) error {

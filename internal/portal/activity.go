@@ -25,6 +25,7 @@ const (
 	VerbCompanyChosen   Verb = "COMPANY_CHOSEN"
 	VerbUserAdded       Verb = "USER_ADDED"
 	VerbTenantChanged   Verb = "TENANT_CHANGED"
+	VerbLimitsCleared   Verb = "LIMITS_CLEARED"
 )
 
 // Activity is a fact in the audit trail, written in the same transaction as the deed.

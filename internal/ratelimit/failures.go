@@ -137,7 +137,7 @@ func (p *Paid) hold(ctx context.Context, now time.Time, stranger bool) {
 	if l.normal.byTry {
 		m.try = nonce()
 	}
-	give := time.Now().Add(l.patience)
+	var give time.Time
 	for poll := firstPoll; ; poll *= 2 {
 		s := l.pay(ctx, now, p, m, stranger)
 		switch s.what {
@@ -148,6 +148,9 @@ func (p *Paid) hold(ctx context.Context, now time.Time, stranger bool) {
 			p.strangers = refused(l.limits.Guesses, s.strangers, now)
 			return
 		case "full":
+			if give.IsZero() {
+				give = time.Now().Add(l.patience)
+			}
 			if time.Now().After(give) || !pause(ctx, poll) {
 				p.everybody = Decision{Limit: l.limits.Guesses, Busy: true, RetryAfter: comeBack}
 				return

@@ -15,12 +15,21 @@ local strangers, everybody, reached, level = tonumber(s[1]) or 0, tonumber(s[2])
 local function text(n) return string.format('%.0f', n) end
 local function milliseconds(n) return text(math.ceil(n / 1000)) end
 
+-- a clock that was put back must not make anybody wait for it to come round again
+local longest = math.max(first, most)
+if strangers > now + longest or everybody > now + refusal then
+	strangers, everybody = math.min(strangers, now + longest), math.min(everybody, now + refusal)
+	redis.call('HSET', state, 'strangers', text(strangers), 'everybody', text(everybody))
+end
+
 -- after a wait the set begins empty; what fails at its very end is new
 local cutoff = now - window
 if strangers <= now then cutoff = math.max(cutoff, strangers - 1) end
 if everybody <= now then cutoff = math.max(cutoff, everybody - 1) end
 redis.call('ZREMRANGEBYSCORE', failed, '-inf', text(cutoff))
+redis.call('ZREMRANGEBYSCORE', failed, '(' .. text(now + window), '+inf')
 redis.call('ZREMRANGEBYSCORE', pending, '-inf', text(now - life))
+redis.call('ZREMRANGEBYSCORE', pending, '(' .. text(now + window), '+inf')
 
 local function reach()
 	if reached > 0 and now - reached < again then level = level + 1 else level = 0 end

@@ -92,6 +92,9 @@ func (l Limit) halved() Limit {
 // again is how long after it was reached a limit that is reached anew makes its wait grow.
 const again = 24 * time.Hour
 
+// longest is how long a limit holds at most.
+func (l Limit) longest() time.Duration { return max(l.Wait, l.Most) }
+
 // wait is how long a limit holds that was reached for the nth time, counted from 0.
 func (l Limit) wait(n int) time.Duration {
 	d := l.Wait

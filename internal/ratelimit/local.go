@@ -37,6 +37,9 @@ func (l *local) rate(_ context.Context, now int64, limit Limit, by []string) (De
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, known := l.rates[key]
+	if at > now+limit.Period.Microseconds() {
+		at = 0 // the clock was put back; nobody waits for it to come round again
+	}
 	next := max(at, now) + each
 	if wait := next - each*int64(limit.Number) - now; wait > 0 {
 		return Decision{RetryAfter: max(time.Duration(wait)*time.Microsecond, time.Second)}, nil
@@ -85,11 +88,11 @@ func drop(in []entry, account uint64) []entry {
 	return in
 }
 
-// after keeps the entries that are younger than a moment.
-func after(in []entry, at int64) []entry {
+// between keeps the entries of a span. Entries beyond its end are from before the clock was put back.
+func between(in []entry, at, end int64) []entry {
 	out := in[:0]
 	for _, e := range in {
-		if e.at > at {
+		if e.at > at && e.at <= end {
 			out = append(out, e)
 		}
 	}
@@ -110,13 +113,16 @@ func (l *local) network(now int64, r *rule, at place, keep bool) *network {
 		}
 	}
 	n.touched = now
-	cutoff := now - r.guesses.Period.Microseconds()
+	window := r.guesses.Period.Microseconds()
+	n.strangers = min(n.strangers, now+r.guesses.longest().Microseconds())
+	n.everybody = min(n.everybody, now+r.refusal.Wait.Microseconds())
+	cutoff := now - window
 	for _, ended := range []int64{n.strangers, n.everybody} {
 		if ended <= now { // after a wait the set begins empty; what fails at its very end is new
 			cutoff = max(cutoff, ended-1)
 		}
 	}
-	n.failed, n.pending = after(n.failed, cutoff), after(n.pending, now-life.Microseconds())
+	n.failed, n.pending = between(n.failed, cutoff, now+window), between(n.pending, now-life.Microseconds(), now+window)
 	return n
 }
 
@@ -252,8 +258,12 @@ type tally struct {
 	order []entry // by time; what was dropped or came again is passed over
 }
 
-func (t *tally) prune(cutoff int64) {
-	i := 0
+func (t *tally) prune(now int64, window time.Duration) {
+	if n := len(t.order); n > 0 && t.order[n-1].at > now+time.Minute.Microseconds() { // the clock was put back
+		clear(t.last)
+		t.order = nil
+	}
+	i, cutoff := 0, now-window.Microseconds()
 	for ; i < len(t.order) && t.order[i].at <= cutoff; i++ {
 		if e := t.order[i]; t.last[e.account] == e.at {
 			delete(t.last, e.account)
@@ -277,7 +287,7 @@ func (l *local) tally(_ context.Context, now int64, r *rule, tenant string) (out
 	defer l.mu.Unlock()
 	for i, limit := range [...]*Limit{&r.tenant, &r.all} {
 		t := l.tallyOf([...]string{tenant, ""}[i])
-		t.prune(now - limit.Period.Microseconds())
+		t.prune(now, limit.Period)
 		out[i] = len(t.last)
 	}
 	return out, nil
@@ -293,7 +303,7 @@ func (l *local) note(_ context.Context, now int64, r *rule, tenant, account stri
 			delete(t.last, who)
 			continue
 		}
-		t.prune(now - limit.Period.Microseconds())
+		t.prune(now, limit.Period)
 		if _, known := t.last[who]; known || len(t.last) < tallyMost(*limit) {
 			t.last[who] = now
 			t.order = append(t.order, entry{who, now})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/portalgate/portalgate/internal/portal"
 )
 
@@ -109,6 +111,54 @@ func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
 		return 0, fmt.Errorf("unlocking: %w", err)
 	}
 	return tag.RowsAffected(), x.Mirror(ctx, e, portal.Lockout{})
+}
+
+// Rest is a purse that rests or is closed, for operators.
+type Rest struct {
+	Email   portal.Email // empty: no person of the tenant has the address
+	Device  bool         // of a browser that the account knows
+	Closed  bool
+	Lockout portal.Lockout
+}
+
+// Rests are the purses that rest or are closed now, those that rest longest first.
+func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
+	rows, err := x.tx.Query(ctx, `select account, purse <> '', failures, last_failure, coalesce(rests_until, last_failure) from portalgate.lockouts
+		where tenant_id = $1 and (rests_until > $2 or failures >= $3) order by rests_until desc nulls last, account, purse limit $4`, x.tenant, x.now, x.lockout.Close, most)
+	if err != nil {
+		return nil, fmt.Errorf("listing lockouts: %w", err)
+	}
+	var accounts [][]byte
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Rest, err error) {
+		var a []byte
+		err = row.Scan(&a, &r.Device, &r.Lockout.Failures, &r.Lockout.LastFailure, &r.Lockout.RestsUntil)
+		accounts = append(accounts, a)
+		r.Closed = x.lockout.Closed(r.Lockout)
+		r.Lockout.Failures = min(r.Lockout.Failures, x.lockout.Close)
+		return r, err
+	})
+	if err != nil || len(out) == 0 {
+		return nil, err
+	}
+	// The table knows digests alone; whose they are is found from the other end.
+	rows, err = x.tx.Query(ctx, `select distinct lower(email) from public.customer_users where tenant_id = $1 and deleted_at is null`, x.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	emails, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	whose := make(map[string]portal.Email, len(emails))
+	for _, e := range emails {
+		if email, err := portal.ParseEmail(e); err == nil {
+			whose[string(account(x.tenant, email))] = email
+		}
+	}
+	for i := range out {
+		out[i].Email = whose[string(accounts[i])]
+	}
+	return out, nil
 }
 
 // SweepLockouts forgets purses that are empty again, some at a time: whoever guesses at addresses that nobody has must

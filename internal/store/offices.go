@@ -67,3 +67,8 @@ func (x *Tx) AllowOffice(ctx context.Context, network netip.Prefix, allow bool, 
 	}
 	return true, errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{fact: network.String()}), x.changed(ctx))
 }
+
+// LimitsCleared notes that an operator has had what was counted for a network forgotten.
+func (x *Tx) LimitsCleared(ctx context.Context, network string, d Deed) error {
+	return x.did(ctx, d, portal.VerbLimitsCleared, "", map[string]string{"network": network})
+}

@@ -152,6 +152,9 @@ func (s *Store) WithLockout(r portal.LockoutRule) *Store {
 	return &other
 }
 
+// Lockout is the schedule by which purses rest.
+func (s *Store) Lockout() portal.LockoutRule { return s.lockout }
+
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }
 

@@ -1,0 +1,119 @@
+package pages
+
+import (
+	"sync"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/whereabouts"
+)
+
+// Refusal is what is remembered of a request that was refused, for an operator who is told its reference. It knows the
+// network, and neither the person nor anything that was typed.
+type Refusal struct {
+	Reference string
+	At        time.Time
+	Code      portal.ProblemKind
+	Rule      string          // the limit that refused; empty: something else did
+	Tenant    portal.TenantID // empty: no known host
+	Slug      string
+	Network   string
+	Until     time.Time // when to try again; zero: nobody can say
+}
+
+// Refusals are the last of a gateway's. It may be used by many goroutines.
+type Refusals struct {
+	mu          sync.Mutex
+	size        int
+	byNetwork   map[string][]string // references, oldest first
+	byReference map[string]Refusal
+}
+
+// remembered is how many refusals a gateway remembers: some megabytes.
+const remembered = 20_000
+
+// NewRefusals is an empty memory of refusals, bounded.
+func NewRefusals() *Refusals { return newRefusals(remembered) }
+
+func newRefusals(size int) *Refusals {
+	return &Refusals{size: size, byNetwork: map[string][]string{}, byReference: map[string]Refusal{}}
+}
+
+// add remembers a refusal. When there are too many the network with the most of them gives one up: a flood from one
+// place must not wash away what support is asked about another.
+func (r *Refusals) add(f Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.byReference) >= r.size {
+		r.forget()
+	}
+	r.byNetwork[f.Network] = append(r.byNetwork[f.Network], f.Reference)
+	r.byReference[f.Reference] = f
+}
+
+// forget drops the oldest refusal of the network that has the most, of a few that come to hand.
+func (r *Refusals) forget() {
+	var most string
+	var oldest time.Time
+	seen := 0
+	for network, refs := range r.byNetwork {
+		at := r.byReference[refs[0]].At
+		if n := len(r.byNetwork[most]); seen == 0 || len(refs) > n || len(refs) == n && at.Before(oldest) {
+			most, oldest = network, at
+		}
+		if seen++; seen == 16 {
+			break
+		}
+	}
+	refs := r.byNetwork[most]
+	delete(r.byReference, refs[0])
+	if len(refs) == 1 {
+		delete(r.byNetwork, most)
+		return
+	}
+	r.byNetwork[most] = refs[1:]
+}
+
+// Find is the refusal with a reference.
+func (r *Refusals) Find(reference string) (Refusal, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, ok := r.byReference[reference]
+	return f, ok
+}
+
+// Standing are the limits that still refuse, each once: the newest refusal of a rule in a network at a tenant.
+func (r *Refusals) Standing(now time.Time) []Refusal {
+	type place struct {
+		rule, network string
+		tenant        portal.TenantID
+	}
+	newest := map[place]Refusal{}
+	r.mu.Lock()
+	for _, f := range r.byReference {
+		p := place{f.Rule, f.Network, f.Tenant}
+		if f.Code == portal.ProblemLimit && f.Until.After(now) && f.At.After(newest[p].At) {
+			newest[p] = f
+		}
+	}
+	r.mu.Unlock()
+	out := make([]Refusal, 0, len(newest))
+	for _, f := range newest {
+		out = append(out, f)
+	}
+	return out
+}
+
+// refer gives a refusal the reference under which an operator can ask for it.
+func (s *Site) refer(v Visit, p *portal.Problem) string {
+	f := Refusal{Reference: secret.Reference(), At: s.Now(), Code: p.Kind, Rule: p.Rule, Network: whereabouts.Network(v.Client.Addr)}
+	if v.Tenant != nil {
+		f.Tenant, f.Slug = v.Tenant.ID, v.Tenant.Slug
+	}
+	if p.RetryAfter > 0 {
+		f.Until = f.At.Add(p.RetryAfter)
+	}
+	s.Refusals.add(f)
+	return f.Reference
+}
