@@ -191,7 +191,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.world = w.(*world)
-	return measure(ctx.GetMetricsRegistry())
+	if err := measure(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	return a.order(ctx)
 }
 
 // bad is a complaint about an option.

@@ -13,6 +13,7 @@ import (
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/upstream"
 )
 
@@ -62,9 +63,12 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app and reads the rules.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	app, err := ctx.App("portalgate")
+	app, err := ctx.AppIfConfigured("portalgate")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("portalgate: the global options have no `portalgate { … }`, which says where the database and the keyring are")
+	}
 	if err != nil {
-		return fmt.Errorf("portalgate: the global options block has no usable `portalgate { … }`: %w", err)
+		return err
 	}
 	h.app = app.(*App)
 	h.w = h.app.world
@@ -77,7 +81,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.stamper = upstream.NewStamper(h.w.keys, h.w.prefix, h.app.settings.audience, bearer)
 	}
 	h.rules = admission.Rules{Prefix: h.app.settings.prefix}
-	var all []error
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	all := []error{checkProxies(server)}
 	read := func(option string, in []string) (out []admission.Pattern) {
 		for _, s := range in {
 			p, err := admission.ParsePattern(s)
@@ -100,6 +105,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	for _, c := range h.CrossSite {
 		if c.Method == "" || c.Method != strings.ToUpper(c.Method) || !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, "*?#%") {
 			all = append(all, bad("cross_site", "%q %q is not a method in capitals and an exact path", c.Method, c.Path))
+			continue
+		}
+		if c.Path == h.rules.Prefix || strings.HasPrefix(c.Path, h.rules.Prefix+"/") {
+			all = append(all, bad("cross_site", "%s is one of the portal's own pages, which take nothing from other sites", c.Path))
 			continue
 		}
 		h.rules.CrossSite = append(h.rules.CrossSite, admission.Exception{Method: c.Method, Path: c.Path})
@@ -130,9 +139,7 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 			forward, err = nil, nil
 		}
 	}()
-	wire := admission.Wire{Now: h.w.now()}
-	wire.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	wire.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	wire := h.wire(r)
 	if strings.Contains(r.URL.RawQuery, "token") && r.URL.Query().Has("token") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
@@ -142,6 +149,10 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	a, err := admission.Tenant(h.w.hosts, r, wire)
+	if r.Context().Value(caddyhttp.ErrorCtxKey) != nil && (a.Tenant == nil || a.Tenant.Mode == portal.ModeOn) {
+		// On the way to an error page: who asks was not found out, or is nobody's business there (HDR-11).
+		return h.withdrawn(w, r, a, wire), nil
+	}
 	if a.Tenant == nil {
 		h.w.site.Fail(w, r, v, err)
 		return nil, nil
@@ -169,9 +180,11 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This portal is closed at the moment."})
 		return nil, nil
 	}
-	upstream.Clean(r, a.Rest)
+	upstream.Clean(r, upstream.Arrival{Cookies: a.Rest, Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
 	if a.Public || a.Foreign {
-		return func(next caddyhttp.Handler) error { return next.ServeHTTP(h.w.prefix.NewShield(w, nil, nil), r) }, nil
+		return func(next caddyhttp.Handler) error {
+			return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+		}, nil
 	}
 	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
 	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
@@ -206,22 +219,56 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	placeholders(repl, &id)
-	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, id, cookies) }, nil
+	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, a, res.Facts, cookies) }, nil
+}
+
+// wire is what Caddy knows of a request's way here.
+func (h *Handler) wire(r *http.Request) admission.Wire {
+	w := admission.Wire{Now: h.w.now()}
+	w.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if w.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); w.Trusted {
+		if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+			w.Told = server.ClientIPHeaders
+		}
+	}
+	return w
+}
+
+// withdrawn hands a request on that says nothing of who asks.
+func (h *Handler) withdrawn(w http.ResponseWriter, r *http.Request, a admission.Admitted, wire admission.Wire) func(caddyhttp.Handler) error {
+	upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
+	h.w.prefix.Withdraw(r)
+	return func(next caddyhttp.Handler) error {
+		return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+	}
+}
+
+// hand passes a request to the next handler, and judges the end of the answer. When it fails, Caddy goes on to its
+// error routes with the same request: what was said there of the person is taken back first.
+func (h *Handler) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.Request) error {
+	err := next.ServeHTTP(shield, r)
+	if err != nil {
+		h.w.prefix.Withdraw(r)
+		return err
+	}
+	shield.End()
+	return nil
 }
 
 // forward hands a request on under a context that ends with its session: a socket or a stream that is open when the
 // session ends is closed (REV-02).
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, id portal.Identity, cookies []string) error {
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a admission.Admitted, f *session.Facts, cookies []string) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	release := func() {}
 	defer func() { release() }()
 	shield := h.w.prefix.NewShield(w, cookies, func(status int) {
-		if status == http.StatusSwitchingProtocols || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
-			release = h.w.streams.Hold(id, cancel)
+		tunnel := status == http.StatusSwitchingProtocols || a.Wants == admission.WantsSocket && status == http.StatusOK
+		if tunnel || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
+			release = h.w.hold(a.Tenant, f, cancel)
 		}
 	})
-	return next.ServeHTTP(shield, r.WithContext(ctx))
+	return h.hand(next, shield, r.WithContext(ctx))
 }
 
 // placeholders tell the rest of Caddy who is asking, the access log by `user_id`.

@@ -79,8 +79,9 @@ type Exception struct{ Method, Path string }
 
 // Wire is what the server knows about a request besides the request.
 type Wire struct {
-	Client  string // the client's address, as trusted proxies tell it
-	Trusted bool   // the peer is a trusted proxy
+	Client  string   // the client's address, as trusted proxies tell it
+	Trusted bool     // the peer is a trusted proxy
+	Told    []string // the headers in which trusted proxies tell it
 	Now     time.Time
 }
 
@@ -116,6 +117,10 @@ func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
 		return a, refuse(portal.ProblemUnknownHost, "There is no portal at this address. Check it for a typing mistake.")
 	}
 	a.Host = host
+	// HTTP/2 can name a host twice, as :authority and as a header; the next program may believe the other (TEN-02).
+	if twice := r.Header["Host"]; len(twice) > 1 || len(twice) == 1 && twice[0] != r.Host {
+		return a, refuse(portal.ProblemMisdirected, "This request names two addresses. Reload the page.")
+	}
 	// A request that names one host to the TLS layer and another to us was made to be read in two ways (TEN-02).
 	if r.TLS != nil && r.TLS.ServerName != "" {
 		if sni, ok := canonicalHost(r.TLS.ServerName); !ok || sni != host {
@@ -144,18 +149,25 @@ func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
 
 // Admit judges a request of a tenant that is on.
 func (u *Rules) Admit(r *http.Request, a *Admitted) error {
+	socket := websocket(r)
 	switch r.Method {
-	case http.MethodTrace, http.MethodConnect, "TRACK":
+	case http.MethodTrace, "TRACK":
 		return refuse(portal.ProblemMethod, "This kind of request is not answered here.")
+	case http.MethodConnect:
+		if !socket {
+			return refuse(portal.ProblemMethod, "This kind of request is not answered here.")
+		}
 	}
 	if err := sizes(r); err != nil {
 		return err
 	}
-	if len(r.Header["Upgrade"]) > 0 && !websocket(r) {
+	if len(r.Header["Upgrade"]) > 0 && !socket {
 		return refuse(portal.ProblemRequest, "This protocol is not spoken here.")
 	}
-	// A replayed early request would do its deed twice (RFC 8470 section 5.1).
-	if r.Header.Get("Early-Data") == "1" && unsafe(r.Method) {
+	// A replayed early request would do its deed twice. Any value of the header counts as "1", and so does a
+	// handshake that is not complete (RFC 8470 sections 5.1 and 5.2).
+	early := len(r.Header["Early-Data"]) > 0 || r.TLS != nil && !r.TLS.HandshakeComplete
+	if early && (unsafe(r.Method) || socket) {
 		return refuse(portal.ProblemEarlyData, "Please send this again.")
 	}
 	raw, err := rawPath(r)
@@ -163,15 +175,15 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 		return err
 	}
 	guard := guardForm(raw)
-	a.Gate = raw == u.Prefix || strings.HasPrefix(raw, u.Prefix+"/") || raw == "/.well-known/change-password"
-	a.GraphQL = match(u.GraphQL, guard, true)
-	a.MFA = match(u.MFA, guard, false)
+	a.Gate = below(raw, u.Prefix) || raw == "/.well-known/change-password"
+	a.GraphQL = guarded(u.GraphQL, guard, true)
+	a.MFA = guarded(u.MFA, guard, false)
 	// What guards is wide: a path that is guarded in any reading is never public in another.
-	guardedGate := guard == u.Prefix || strings.HasPrefix(guard, u.Prefix+"/")
-	if guardedGate && !a.Gate {
+	if below(guard, strings.ToLower(u.Prefix)) && !a.Gate {
 		return refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
 	}
-	a.Public = !a.Gate && !a.GraphQL && !a.MFA && match(u.Public, raw, false)
+	opens := !a.Gate && !a.GraphQL && !a.MFA
+	a.Public = opens && opened(u.Public, raw)
 	a.Cookies, a.Rest = a.Jar.Split(r.Header["Cookie"])
 	if t, err := secret.ParseToken(a.Cookies.Device); err == nil {
 		d := t.Digest(secret.KindDevice, string(a.Tenant.ID))
@@ -179,7 +191,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 	}
 	a.Wants = wants(r, a.GraphQL)
 	for _, x := range u.CrossSite {
-		if x.Method == r.Method && x.Path == raw {
+		if opens && x.Method == r.Method && x.Path == raw {
 			a.Foreign = true
 			return nil
 		}
@@ -209,9 +221,15 @@ func unsafe(method string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 }
 
+// websocket knows a handshake: an Upgrade of HTTP/1.1, or the extended CONNECT of HTTP/2 and HTTP/3 (RFC 8441, RFC
+// 9220), which the servers write into a header of that name and into the protocol.
 func websocket(r *http.Request) bool {
+	if r.Method == http.MethodConnect {
+		p := r.Header[":protocol"]
+		return r.ProtoMajor == 2 && len(p) == 1 && p[0] == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket"
+	}
 	u := r.Header["Upgrade"]
-	return len(u) == 1 && strings.EqualFold(u[0], "websocket") && (r.Method == http.MethodGet || r.Method == http.MethodConnect)
+	return r.Method == http.MethodGet && r.ProtoMajor == 1 && len(u) == 1 && strings.EqualFold(u[0], "websocket")
 }
 
 // sameSite is the cross-site rule of contract 4: refused are unsafe requests that a browser says come from elsewhere,
@@ -262,8 +280,9 @@ func wants(r *http.Request, graphql bool) Wants {
 
 func client(r *http.Request, w Wire) portal.Client {
 	addr, err := netip.ParseAddr(w.Client)
-	if err != nil {
+	if err != nil || w.Trusted && !readable(r, w, addr) {
 		// An entry that cannot be read never skips a check: the peer's own address counts (IP-02).
+		addr = netip.Addr{}
 		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 			addr = peer.Addr()
 		}
@@ -276,6 +295,32 @@ func client(r *http.Request, w Wire) portal.Client {
 		agent = strings.ReplaceAll(strings.ToValidUTF8(agent, ""), "\x00", "")
 	}
 	return portal.Client{Addr: addr.Unmap().WithZone(""), Agent: agent, At: w.Now}
+}
+
+// readable says whether every entry that trusted proxies added behind the client's address is an address. Caddy steps
+// over the others, and would then believe an entry that the client itself may have written.
+func readable(r *http.Request, w Wire, found netip.Addr) bool {
+	for _, name := range w.Told {
+		lines := r.Header.Values(name)
+		for i := len(lines) - 1; i >= 0; i-- {
+			entries := strings.Split(lines[i], ",")
+			for j := len(entries) - 1; j >= 0; j-- {
+				e := strings.TrimSpace(entries[j])
+				if host, _, err := net.SplitHostPort(e); err == nil {
+					e = host
+				}
+				e, _, _ = strings.Cut(e, "%")
+				addr, err := netip.ParseAddr(e)
+				if err != nil {
+					return false
+				}
+				if addr == found {
+					return true
+				}
+			}
+		}
+	}
+	return true
 }
 
 // canonicalHost reads a Host header in the one form that the table has: lower-cased ASCII letters, digits, dashes and

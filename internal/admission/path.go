@@ -38,26 +38,37 @@ func ParsePattern(s string) (Pattern, error) {
 	return Pattern{path, below}, nil
 }
 
-// match compares a path with patterns. deep makes each pattern cover everything below it as well.
-func match(patterns []Pattern, path string, deep bool) bool {
+// opened says whether a path, as sent, is one of those that patterns open: byte for byte, and never more than they say.
+func opened(patterns []Pattern, raw string) bool {
 	for _, p := range patterns {
-		switch {
-		case p.below && (strings.HasPrefix(path, p.path) || path == strings.TrimSuffix(p.path, "/")):
-			return true
-		case path == p.path:
-			return true
-		case deep && strings.HasPrefix(path, strings.TrimSuffix(p.path, "/")+"/"):
+		if raw == p.path && !p.below || p.below && len(raw) > len(p.path) && strings.HasPrefix(raw, p.path) {
 			return true
 		}
 	}
 	return false
 }
 
+// guarded says whether a path, in its widest reading, is one of those that patterns guard. deep makes each pattern
+// cover everything below it as well.
+func guarded(patterns []Pattern, wide string, deep bool) bool {
+	for _, p := range patterns {
+		if wide == p.path || (deep || p.below) && below(wide, p.path) {
+			return true
+		}
+	}
+	return false
+}
+
+// below says whether a path is another or stands below it.
+func below(path, top string) bool {
+	return strings.HasPrefix(path, top) && (len(path) == len(top) || path[len(top)] == '/' || top == "/")
+}
+
 // Guarding makes patterns compare in the wide form that guards use.
 func Guarding(patterns []Pattern) []Pattern {
 	out := make([]Pattern, len(patterns))
 	for i, p := range patterns {
-		out[i] = Pattern{strings.ToLower(p.path), p.below}
+		out[i] = Pattern{guardForm(p.path), p.below}
 	}
 	return out
 }
@@ -70,15 +81,9 @@ func rawPath(r *http.Request) (string, error) {
 	if i := strings.IndexByte(target, '?'); i >= 0 {
 		target = target[:i]
 	}
-	if target == "" || target[0] != '/' {
-		// The absolute form of a target (and OPTIONS *): only its path may differ from what Host said.
-		u, err := url.Parse(r.RequestURI)
-		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) || !strings.HasPrefix(r.URL.EscapedPath(), "/") {
-			return "", bad
-		}
-		target = r.URL.EscapedPath()
-	}
-	if len(target) > maxPath {
+	// Neither `*` nor the absolute form of a target: that one names a host as well, the server then drops the Host
+	// header unseen, and nobody can say whether the two agreed (TEN-02). No browser sends it to a portal.
+	if target == "" || target[0] != '/' || len(target) > maxPath {
 		return "", bad
 	}
 	// What reverse_proxy sends is the re-encoding of the parsed path; it must be what we judge, byte for byte.
@@ -155,14 +160,14 @@ func unhex(c byte) byte {
 	return 0xff
 }
 
-// guardForm is the widest reading of a path, for the rules that guard: decoded once, case folded, slashes collapsed,
-// matrix parameters cut off, a query or fragment that was encoded cut off.
+// guardForm is the widest reading of a path, for the rules that guard: decoded once, case folded, slashes collapsed
+// and none at the end, matrix parameters cut off, a query or fragment that was encoded cut off, and so are the dots and
+// spaces at the end of a name, which some file systems do not see.
 func guardForm(raw string) string {
-	simple := true
-	for i := 0; i < len(raw); i++ {
-		if c := raw[i]; c == '%' || c == ';' || c >= 'A' && c <= 'Z' || c >= 0x80 || c == '/' && i > 0 && raw[i-1] == '/' {
+	simple := len(raw) == 1 || raw != "" && raw[len(raw)-1] != '/' && raw[len(raw)-1] != '.'
+	for i := 0; i < len(raw) && simple; i++ {
+		if c := raw[i]; c == '%' || c == ';' || c >= 'A' && c <= 'Z' || c >= 0x80 || c == '/' && i > 0 && (raw[i-1] == '/' || raw[i-1] == '.') {
 			simple = false
-			break
 		}
 	}
 	if simple {
@@ -179,16 +184,13 @@ func guardForm(raw string) string {
 	var b strings.Builder
 	for seg := range strings.SplitSeq(path, "/") {
 		seg, _, _ = strings.Cut(seg, ";")
-		if seg == "" && b.Len() > 0 {
-			continue
+		if seg = strings.TrimRight(seg, ". "); seg != "" {
+			b.WriteByte('/')
+			b.WriteString(seg)
 		}
-		b.WriteByte('/')
-		b.WriteString(seg)
 	}
-	out := b.String()
-	out = strings.TrimPrefix(out, "/")
-	if !strings.HasPrefix(out, "/") {
-		out = "/" + out
+	if b.Len() == 0 {
+		return "/"
 	}
-	return out
+	return b.String()
 }

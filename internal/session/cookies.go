@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -106,10 +107,10 @@ func (j Jar) Split(lines []string) (c Cookies, rest string) {
 	return c, b.String()
 }
 
-// mentions is the quick no for requests that carry none of our cookies.
+// mentions is the quick no for requests that carry none of our cookies. A percent sign may hide one.
 func mentions(s string) bool {
-	for i := 0; i+len(nameAccess) <= len(s); i++ {
-		if s[i]|0x20 == 'p' && strings.EqualFold(s[i:i+len(nameAccess)], nameAccess) {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' || s[i]|0x20 == 'p' && i+len(nameAccess) <= len(s) && strings.EqualFold(s[i:i+len(nameAccess)], nameAccess) {
 			return true
 		}
 	}
@@ -117,27 +118,42 @@ func mentions(s string) bool {
 }
 
 // which says whether a cookie's name is one of ours. exact is false for a name that is ours only after trimming,
-// folding, unquoting or with the other scheme's prefix; which is -1 for a disguise.
+// folding, unquoting, decoding or with the other scheme's prefix; which is -1 for a disguise.
 func (j Jar) which(name string) (which int, ours, exact bool) {
 	bare, prefixed := strings.CutPrefix(name, hostPrefix)
 	if i := base(bare); i >= 0 {
 		return i, true, prefixed == j.Secure
 	}
+	return -1, disguised(name), false
+}
+
+// disguised reduces a name to the letters that every program sees in it, whatever it trims, folds, decodes or makes
+// of a dot: PHP reads `..Host-x` and `%5F%5FHost-x` as `__Host-x`, others cut off spaces of any alphabet.
+func disguised(name string) bool {
+	if len(name) < len(nameAccess) {
+		return false
+	}
+	if plain, err := url.PathUnescape(name); err == nil {
+		name = plain
+	}
 	folded := strings.Map(func(r rune) rune {
 		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '_':
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
 			return r
 		case r >= 'A' && r <= 'Z':
 			return r + 'a' - 'A'
+		case r == 'ſ': // the one other character that folds to a letter of these names
+			return 's'
 		}
 		return -1
 	}, name)
-	folded = strings.TrimPrefix(folded, "__host-")
-	folded = strings.TrimPrefix(folded, "__secure-")
-	if base(folded) >= 0 {
-		return -1, true, false
+	for _, prefix := range []string{"", "host", "secure", "http", "hosthttp"} {
+		switch bare, _ := strings.CutPrefix(folded, prefix); bare {
+		case "portalgate", "portalgaterefresh", "portalgatedevice", "portalgateattempt":
+			return true
+		}
 	}
-	return -1, false, false
+	return false
 }
 
 func base(s string) int {
@@ -155,12 +171,11 @@ func base(s string) int {
 }
 
 // Ours says whether a Set-Cookie line of the upstream would set, overwrite or delete one of our cookies, or one that
-// a browser or a gateway could mistake for it (SES-06).
+// a browser or a gateway could mistake for it (SES-06). A cookie without a name is sent back as its value alone, so
+// its value is what counts.
 func Ours(setCookie string) bool {
-	name, _, _ := strings.Cut(setCookie, "=")
-	if semi := strings.IndexByte(name, ';'); semi >= 0 {
-		name = name[:semi]
-	}
+	pair, _, _ := strings.Cut(setCookie, ";")
+	name, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
 	_, ours, _ := Jar{}.which(name)
 	return ours
 }

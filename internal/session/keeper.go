@@ -244,22 +244,7 @@ func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now tim
 	got, err, _ := k.flights.Do("facts "+string(t.ID)+id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), neighbourWait)
 		defer cancel()
-		epoch := k.o.Ended.Epoch() // before the question: a change that comes during it makes the answer stale
-		row, err := k.o.Store.Facts(ctx, t.ID, portal.SessionID(id), now)
-		k.counts.read.Add(1)
-		switch {
-		case errors.Is(err, store.ErrNone):
-			return nil, errEnded(err)
-		case err != nil:
-			return nil, unavailable(err)
-		}
-		if alive, why := row.Session.Alive(now); !alive {
-			return nil, errEnded(fmt.Errorf("session ended: %s", why))
-		}
-		if row.TenantSuspended || !row.User.Active || !row.User.Verified {
-			return nil, errEnded(fmt.Errorf("user may not be here: %s", row.User.Blocked))
-		}
-		return k.hold(t, row.Session, row.User, epoch, now), nil
+		return k.read(ctx, t, portal.SessionID(id), now)
 	})
 	if err != nil {
 		var p *portal.Problem
@@ -270,6 +255,26 @@ func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now tim
 		return nil, err
 	}
 	return got.(*Facts), nil
+}
+
+// read asks PostgreSQL about a session.
+func (k *Keeper) read(ctx context.Context, t *portal.Tenant, id portal.SessionID, now time.Time) (*Facts, error) {
+	epoch := k.o.Ended.Epoch() // before the question: a change that comes during it makes the answer stale
+	row, err := k.o.Store.Facts(ctx, t.ID, id, now)
+	k.counts.read.Add(1)
+	switch {
+	case errors.Is(err, store.ErrNone):
+		return nil, errEnded(err)
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	if alive, why := row.Session.Alive(now); !alive {
+		return nil, errEnded(fmt.Errorf("session ended: %s", why))
+	}
+	if row.TenantSuspended || !row.User.Active || !row.User.Verified {
+		return nil, errEnded(fmt.Errorf("user may not be here: %s", row.User.Blocked))
+	}
+	return k.hold(t, row.Session, row.User, epoch, now), nil
 }
 
 // hold keeps facts that were just read.

@@ -105,7 +105,7 @@ func (p Prefix) trailers(r *http.Request) {
 	from := r.Trailer
 	to := make(http.Header, len(from))
 	for name := range from {
-		if !p.Ours(name) && !forbiddenTrailer(name) {
+		if !p.Ours(name) {
 			to[name] = nil
 		}
 	}
@@ -117,16 +117,6 @@ func (p Prefix) trailers(r *http.Request) {
 	}
 	r.Trailer = to
 	r.Body = &trailingBody{r.Body, from, to}
-}
-
-// forbiddenTrailer knows the fields that would change how a message is framed, routed or who sent it (RFC 9110
-// section 6.5.1).
-func forbiddenTrailer(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case "Authorization", "Cookie", "Connection", "Content-Length", "Host", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Forwarded":
-		return true
-	}
-	return strings.HasPrefix(fold(name), "xforwarded")
 }
 
 type trailingBody struct {
@@ -143,70 +133,3 @@ func (b *trailingBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// claims are headers by which other gateways tell a backend who asks or what was asked; from a client they are lies
-// (HDR-07). reverse_proxy writes its own X-Forwarded-For, -Proto and -Host afterwards, and believes a client's only
-// when the peer is a trusted proxy.
-var claims = map[string]bool{
-	"authorization": true, "proxyauthorization": true, "forwarded": true,
-	"xforwardedport": true, "xforwardedprefix": true, "xforwardeduri": true, "xforwardedmethod": true, "xforwardedserver": true,
-	"xforwardeduser": true, "xforwardedemail": true, "xforwardedgroups": true, "xforwardedpreferredusername": true, "xforwardedaccesstoken": true,
-	"xforwardedscheme": true, "xforwardedssl": true, "xforwardedpath": true,
-	"xrealip": true, "trueclientip": true, "cfconnectingip": true, "xclientip": true, "xclusterclientip": true,
-	"xoriginalurl": true, "xrewriteurl": true, "xoriginaluri": true, "xoriginalhost": true,
-	"xhttpmethodoverride": true, "xmethodoverride": true, "xhttpmethod": true,
-	"remoteuser": true, "xremoteuser": true, "remoteemail": true, "remotename": true, "remotegroups": true,
-	"http2settings": true,
-}
-
-// spellings of the three that reverse_proxy sets itself, other than the one that it sets.
-var proxied = map[string]string{"xforwardedfor": "X-Forwarded-For", "xforwardedproto": "X-Forwarded-Proto", "xforwardedhost": "X-Forwarded-Host"}
-
-// Clean makes a request of a tenant that is on fit to be forwarded: no credentials of the client's, no claims about
-// who asks, no connection options beyond the three that mean something here, and none of our cookies.
-func Clean(r *http.Request, rest string) {
-	for name := range r.Header {
-		// Every name in question begins with one of these letters.
-		switch name[0] | 0x20 {
-		case 'a', 'p', 'f', 'x', 't', 'c', 'r', 'h':
-		default:
-			continue
-		}
-		f := name
-		if !known[name] {
-			f = fold(name)
-		} else {
-			continue
-		}
-		if claims[f] || strings.HasPrefix(f, "xauthrequest") || strings.HasPrefix(f, "xauthentik") {
-			delete(r.Header, name)
-			continue
-		}
-		if canonical, ok := proxied[f]; ok && name != canonical {
-			delete(r.Header, name)
-		}
-	}
-	// Caddy deletes what Connection nominates after we have set our headers; a client must not choose (HDR-04).
-	if lines := r.Header["Connection"]; len(lines) > 0 {
-		kept := tokens(lines, func(t string) bool {
-			return strings.EqualFold(t, "close") || strings.EqualFold(t, "keep-alive") || strings.EqualFold(t, "upgrade")
-		})
-		if kept == nil {
-			delete(r.Header, "Connection")
-		} else {
-			r.Header["Connection"] = kept
-		}
-	}
-	if len(r.Header["Cookie"]) > 0 {
-		if rest == "" {
-			delete(r.Header, "Cookie")
-		} else {
-			r.Header["Cookie"] = []string{rest}
-		}
-	}
-}
-
-// known are frequent headers that need no second look.
-var known = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Connection": true,
-	"Content-Length": true, "Content-Type": true, "Cookie": true, "Referer": true, "Pragma": true, "Traceparent": true, "X-Forwarded-For": true,
-	"X-Forwarded-Proto": true, "X-Forwarded-Host": true, "X-Requested-With": true, "Range": true, "Te": true, "Transfer-Encoding": true, "Host": true}

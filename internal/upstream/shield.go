@@ -63,12 +63,37 @@ func (s *Shield) clean(h http.Header) {
 			}
 			continue
 		}
-		if strings.HasPrefix(name, "Access-Control-") || s.prefix.Ours(name) {
+		if s.kept(name) {
 			delete(h, name)
-			continue
 		}
-		// The upstream may not clear cookies for the whole origin, ours among them.
-		if name == "Clear-Site-Data" {
+	}
+	if lines := h["Trailer"]; len(lines) > 0 {
+		if h["Trailer"] = tokens(lines, func(t string) bool { return !s.never(t) }); len(h["Trailer"]) == 0 {
+			delete(h, "Trailer")
+		}
+	}
+}
+
+// kept says whether a header is kept from the browser: it would open this origin to others, clear its cookies, ours
+// among them, or speak in our name.
+func (s *Shield) kept(name string) bool {
+	return strings.HasPrefix(name, "Access-Control-") || name == "Clear-Site-Data" || s.prefix.Ours(name)
+}
+
+// never says the same of a trailer, where a cookie has no business either.
+func (s *Shield) never(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return s.kept(name) || name == "Set-Cookie"
+}
+
+// End judges the trailers, which the upstream sends after everything else. It is called when the answer is complete.
+func (s *Shield) End() {
+	if !s.sent {
+		return
+	}
+	h := s.ResponseWriter.Header()
+	for name := range h {
+		if s.never(strings.TrimPrefix(name, http.TrailerPrefix)) {
 			delete(h, name)
 		}
 	}

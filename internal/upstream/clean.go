@@ -1,0 +1,144 @@
+package upstream
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// claims are headers by which other gateways tell a backend who asks or what was asked; from a client they are lies
+// (HDR-07). reverse_proxy writes its own X-Forwarded-For, -Proto and -Host afterwards.
+var claims = map[string]bool{
+	"authorization": true, "proxyauthorization": true, "forwarded": true, "proxy": true,
+	"xrealip": true, "trueclientip": true, "cfconnectingip": true, "cfconnectingipv6": true, "xclientip": true, "clientip": true, "xclusterclientip": true, "fastlyclientip": true,
+	"xrewriteurl": true, "xhttpmethodoverride": true, "xmethodoverride": true, "xhttpmethod": true,
+	"remoteuser": true, "remoteemail": true, "remotename": true, "remotegroups": true, "xwebauthuser": true,
+	"clientcert": true, "clientcertchain": true, "http2settings": true,
+}
+
+// families are how the names of such headers begin, where there are many.
+var families = []string{"xforwarded", "xauthrequest", "xauthentik", "xoriginal", "xremote", "xclientcert", "xsslclient", "sslclient"}
+
+// forwarded are the three that reverse_proxy writes; a name that only folds to one of them is a lie.
+var forwarded = map[string]bool{"X-Forwarded-For": true, "X-Forwarded-Proto": true, "X-Forwarded-Host": true}
+
+func claim(name string) bool {
+	f := fold(name)
+	if claims[f] {
+		return true
+	}
+	for _, family := range families {
+		if strings.HasPrefix(f, family) {
+			return true
+		}
+	}
+	return false
+}
+
+// Arrival is how a request came, as it was judged.
+type Arrival struct {
+	Cookies string     // the Cookie header without ours
+	Client  netip.Addr // who asks, as trusted proxies tell it
+	Trusted bool       // the peer is a trusted proxy
+	Secure  bool       // over https, here or at the trusted proxy
+}
+
+// Clean makes a request of a tenant that is on fit to be forwarded: no credentials of the client's, no claims about
+// who asks or how, no connection options beyond the three that mean something here, and none of our cookies.
+func Clean(r *http.Request, a Arrival) {
+	for name := range r.Header {
+		if known[name] || !suspect(name) {
+			continue
+		}
+		if claim(name) && !forwarded[name] {
+			delete(r.Header, name)
+		}
+	}
+	vouch(r.Header, a)
+	// Two names for one host in HTTP/2, which agree; the next program has one.
+	delete(r.Header, "Host")
+	// Caddy deletes what Connection nominates after we have set our headers; a client must not choose (HDR-04).
+	if lines := r.Header["Connection"]; len(lines) > 0 {
+		kept := tokens(lines, func(t string) bool {
+			return strings.EqualFold(t, "close") || strings.EqualFold(t, "keep-alive") || strings.EqualFold(t, "upgrade")
+		})
+		if kept == nil {
+			delete(r.Header, "Connection")
+		} else {
+			r.Header["Connection"] = kept
+		}
+	}
+	if len(r.Header["Cookie"]) > 0 {
+		if a.Cookies == "" {
+			delete(r.Header, "Cookie")
+		} else {
+			r.Header["Cookie"] = []string{a.Cookies}
+		}
+	}
+	for name := range r.Trailer {
+		if claim(name) || framing(name) {
+			delete(r.Trailer, name)
+		}
+	}
+}
+
+// vouch leaves of the three headers that reverse_proxy completes what was judged here, and nothing that somebody
+// further away wrote: it would pass on a trusted proxy's word as it stands.
+func vouch(h http.Header, a Arrival) {
+	delete(h, "X-Forwarded-Host")
+	if _, told := h["X-Forwarded-For"]; told {
+		if a.Trusted && a.Client.IsValid() {
+			h["X-Forwarded-For"] = []string{a.Client.String()}
+		} else {
+			delete(h, "X-Forwarded-For")
+		}
+	}
+	if _, told := h["X-Forwarded-Proto"]; told {
+		if a.Trusted && a.Secure {
+			h["X-Forwarded-Proto"] = []string{"https"}
+		} else {
+			delete(h, "X-Forwarded-Proto")
+		}
+	}
+}
+
+// Withdraw takes everything off a request that says who asks: an error page's or a stand-in's server has no need of
+// it (HDR-11).
+func (p Prefix) Withdraw(r *http.Request) {
+	for name := range r.Header {
+		if p.Ours(name) || name == "Authorization" || name == "Proxy-Authorization" || name == "Cookie" {
+			delete(r.Header, name)
+		}
+	}
+}
+
+// suspect says whether a name could be a claim, by its first letter: most are not, and folding costs. A name that
+// begins with something else than a letter is always looked at.
+func suspect(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch c := name[0] | 0x20; {
+	case c < 'a' || c > 'z':
+		return true
+	case c == 's':
+		return len(name) > 1 && name[1]|0x20 == 's'
+	default:
+		return c == 'a' || c == 'p' || c == 'f' || c == 'x' || c == 't' || c == 'c' || c == 'r' || c == 'h'
+	}
+}
+
+// framing knows the fields that say in a trailer how a message is framed, routed or who sent it (RFC 9110 section
+// 6.5.1).
+func framing(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Cookie", "Connection", "Content-Length", "Host", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Keep-Alive", "Expect", "Content-Encoding", "Content-Type", "Content-Range":
+		return true
+	}
+	return false
+}
+
+// known are frequent headers that need no second look.
+var known = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Connection": true,
+	"Content-Length": true, "Content-Type": true, "Cookie": true, "Referer": true, "Pragma": true, "Traceparent": true, "X-Forwarded-For": true,
+	"X-Forwarded-Proto": true, "X-Forwarded-Host": true, "X-Requested-With": true, "Range": true, "Te": true, "Transfer-Encoding": true}
