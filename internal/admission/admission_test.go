@@ -172,6 +172,10 @@ func TestOnlyWebSocketsAreUpgraded(t *testing.T) {
 		{"CONNECT", "websocket", 2, nil, true},
 		{"CONNECT", "connect-udp", 2, nil, false},
 		{"CONNECT", "", 2, nil, false},
+		{"GET /graphql", "", 2, nil, false}, // HTTP/2 carries anything there
+		{"GET\r\nX-A: b", "", 2, nil, false},
+		{"", "", 2, nil, false},
+		{"GÉT", "", 2, nil, false},
 		{"TRACE", "", 1, nil, false},
 		{"TRACK", "", 1, nil, false},
 	} {
