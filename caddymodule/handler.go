@@ -64,6 +64,10 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.portalgate", New: func() caddy.Module { return new(Handler) }}
 }
 
+// headerWait is for how long a header may arrive (DOS-02), where the operator says nothing of it; Caddy's own default is
+// a minute, which is long for somebody who holds connections open on purpose.
+const headerWait = 10 * time.Second
+
 // Provision finds the app and reads the rules.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	app, err := ctx.AppIfConfigured("portalgate")
@@ -88,6 +92,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app = app.(*App)
 	h.app.met(server)
+	if server != nil && server.ReadHeaderTimeout == 0 {
+		server.ReadHeaderTimeout = caddy.Duration(headerWait)
+	}
 	h.w = h.app.world
 	h.stamper = h.w.stamper
 	h.rules = rules

@@ -109,6 +109,7 @@ func refuse(kind portal.ProblemKind, public string) error {
 // Tenant finds the tenant of a request, and how it was reached. It is the first question, because a tenant that is
 // not on has its requests passed byte for byte.
 func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
+	a.Wants = wants(r, false) // for a refusal before the path is read
 	host, ok := canonicalHost(r.Host)
 	if ok {
 		a.Tenant = hosts.Find(host)
@@ -157,6 +158,9 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 		if !socket {
 			return refuse(portal.ProblemMethod, "This kind of request is not answered here.")
 		}
+	}
+	if !token(r.Method) {
+		return refuse(portal.ProblemRequest, "This kind of request is not answered here.")
 	}
 	if err := sizes(r); err != nil {
 		return err
@@ -215,6 +219,17 @@ func sizes(r *http.Request) error {
 		return refuse(portal.ProblemRequest, "Your browser sent more than this page can read. Delete the cookies of this site and try again.")
 	}
 	return nil
+}
+
+// token says whether a method is a word. HTTP/2 can carry any bytes there, and a line end would be one in HTTP/1.1.
+func token(method string) bool {
+	for i := 0; i < len(method); i++ {
+		c := method[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return method != ""
 }
 
 func unsafe(method string) bool {

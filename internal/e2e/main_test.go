@@ -27,6 +27,9 @@ var built struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if !endShared() && code == 0 {
+		code = 1
+	}
 	if built.dir != "" {
 		os.RemoveAll(built.dir)
 	}

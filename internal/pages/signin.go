@@ -79,10 +79,7 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 
 // arrived turns an outcome into cookies and the next page.
 func (s *Site) arrived(w http.ResponseWriter, r *http.Request, v Visit, out auth.Outcome) error {
-	to := out.ReturnTo
-	if to == "" {
-		to = "/"
-	}
+	to := s.returnTo(out.ReturnTo) // it may have waited in an attempt: checked again when used (OR-01)
 	switch out.Step {
 	case portal.StepConfirmAddress:
 		to = s.Prefix + "/verify-email"

@@ -65,14 +65,12 @@ func (s *Stamper) Prepare(id portal.Identity, origin string) (*Stamped, error) {
 	}
 	roles := make([]string, len(id.Roles))
 	for i, r := range id.Roles {
-		roles[i] = string(r)
+		roles[i] = encode(string(r))
 	}
-	st := &Stamped{by: s, origin: origin, id: id, values: [10]string{
-		string(id.Tenant), encode(id.Slug), string(id.User), encode(id.Email), encode(id.Name), encode(strings.Join(roles, "\x00")),
+	return &Stamped{by: s, origin: origin, id: id, values: [10]string{
+		string(id.Tenant), encode(id.Slug), string(id.User), encode(id.Email), encode(id.Name), strings.Join(roles, ","),
 		string(id.Customer), string(id.Session), portal.JoinAMR(methods(id.AMR)), strconv.FormatInt(id.AuthTime.Unix(), 10),
-	}}
-	st.values[5] = strings.ReplaceAll(st.values[5], "%00", ",")
-	return st, nil
+	}}, nil
 }
 
 // methods adds "mfa" when two kinds of proof were shown.
