@@ -42,7 +42,12 @@ func (r *run) say(format string, a ...any) { fmt.Fprintf(r.out, format+"\n", a..
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := 1
+	if err := sameFlags(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	}
 	stop()
 	os.Exit(code)
 }
