@@ -138,6 +138,7 @@ func (m *settingsSource) complete() error {
 
 // jsonOnly are fields without a subdirective, with the reason.
 var jsonOnly = map[string]string{
+	"places":              "written by the adapter",
 	"cross_site[].method": "part of `cross_site <METHOD> <path>`",
 	"cross_site[].path":   "part of `cross_site <METHOD> <path>`",
 }
