@@ -29,6 +29,7 @@ var cryptography = []struct{ pkg, what, why string }{
 	{"password", "crypto/subtle", "hashes are compared in constant time"},
 	{"session", "crypto/sha256", "verified tokens are found again by digest; the table holds no token"},
 	{"store", "crypto/sha256", "an address's row in lockouts, and a stored hash that the ERP may have changed, are named by digest"},
+	{"ratelimit", "crypto/rand", "two charges of one moment are told apart in Redis"},
 	{"ratelimit", "crypto/sha256", "Redis is told digests and not addresses"},
 	{"pages", "crypto/sha256", "a static file's name holds its content's digest"},
 	{"caddymodule", "crypto/sha256", "settings are compared by digest: they hold secrets"},
@@ -87,7 +88,7 @@ var guarded = []string{"secret", "password", "session", "auth", "upstream", "pag
 // harmless are comparisons that look like one of a secret and are none: file, code, reason.
 var harmless = []struct{ file, code, why string }{
 	{"internal/secret/keyring.go", "sum != k.read", "has the file changed? Both sides are ours, nobody guesses"},
-	{"internal/password/hasher.go", "p.text != p.raw", "did preparation change anything? Both sides are what the person typed"},
+	{"internal/password/hasher.go", "p.text() != p.raw()", "did preparation change anything? Both sides are what the person typed"},
 	{"internal/session/cookies.go", "strings.EqualFold(s[i:i+len(nameAccess)], nameAccess)", "a cookie's name, not its value"},
 	{"internal/auth/signin.go", "now.Secret.Legacy != a.Secret.Legacy", "has the ERP changed the password meanwhile? Both sides were read from the database"},
 }
