@@ -107,6 +107,9 @@ func (n noting) in(name string) noting {
 // block reads the subdirectives of the present block. A name that is not known is an error that says which one was
 // probably meant; one that comes twice is an error too.
 func block(d *caddyfile.Dispenser, where string, at noting, options map[string]option, repeat ...string) error {
+	if d.NextArg() {
+		return d.Errf("%s takes a block here, not %q", where, d.Val())
+	}
 	seen := map[string]bool{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
