@@ -138,9 +138,9 @@ func (l *LimitNumbers) lay(p *portal.Limits) error {
 // limitsMean says what the chosen limits mean for people and for guessers.
 func limitsMean(p portal.Policy) string {
 	l, k := p.Limits, p.Lockout
-	by := fmt.Sprintf("%d accounts that failed from one address in %s make browsers that are new to their account wait there, known ones never; the review would block everybody behind an address after 5 failures (`policy review`).", l.Network, l.Window)
+	by := fmt.Sprintf("%d accounts that failed from one address in %s make browsers that are new to their account wait there, known ones never; the review would block everybody behind an address after 5 failures (`policy review`).", l.Network, short(l.Window))
 	if l.ByTry {
-		by = fmt.Sprintf("%d failures from one address in %s block everybody behind it for %s, an office with all its people; `policy default` makes only new browsers wait, after 10 accounts.", l.Network, l.Window, l.Refusal)
+		by = fmt.Sprintf("%d failures from one address in %s block everybody behind it for %s, an office with all its people; `policy default` makes only new browsers wait, after 10 accounts.", l.Network, short(l.Window), short(l.Refusal))
 	}
-	return fmt.Sprintf("%s A password rests from failure %d, for %s and then up to %s, and is closed at %d.", by, k.Free+1, k.First, k.Longest, k.Close)
+	return fmt.Sprintf("%s A password rests from failure %d, for %s and then up to %s, and is closed at %d.", by, k.Free+1, short(k.First), short(k.Longest), k.Close)
 }

@@ -40,7 +40,7 @@ const (
 
 var referenceForm = regexp.MustCompile(`^[2-9A-HJ-NP-Z]{8}$`)
 
-// sort says what a question is about.
+// kindOf says what a question is about.
 func kindOf(question string) (string, error) {
 	if _, ok := portal.IDBytes(portal.SessionID(question)); ok {
 		return askSession, nil

@@ -146,6 +146,13 @@ func (w *world) furnish(s settings) (err error) {
 		return fmt.Errorf("portalgate: limits: %w", err)
 	}
 	w.limits = w.limits.With(s.policy.Limits)
+	w.limits.Tell(func(err error) {
+		if err != nil {
+			w.log.Load().Warn("Redis does not answer; limits by network are kept by this process, at half their numbers", zap.Error(err))
+			return
+		}
+		w.log.Load().Info("Redis answers again; limits by network are shared")
+	})
 	w.refused, err = use(w, "refusals", s.database, func() (*pages.Refusals, func(), error) {
 		return pages.NewRefusals(), func() {}, nil
 	})

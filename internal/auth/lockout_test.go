@@ -257,27 +257,39 @@ func TestParallelGuessesFromOneAddressOverTwoGatewaysGetTheLimitAndNoMore(t *tes
 	h := testenv.NewHouse(t, testenv.Plan{Redis: testenv.Redis(t)})
 	tenant := testenv.Tenant(t)
 	gateways := []*testenv.House{h, h.Neighbour(t)}
-	var all sync.WaitGroup
-	start := make(chan struct{})
-	for i := range 200 {
-		s := newSeat(gateways[i%2], &tenant, "198.51.100.1")
-		all.Go(func() {
-			<-start
-			s.try(t, fmt.Sprintf("nobody%d@buyer.example", i), "wrong")
-		})
+	count := func() (checked, alone int64) {
+		for _, g := range gateways {
+			checked, alone = checked+g.Hasher.Stats().Done, alone+g.Limits.Degraded()
+		}
+		return checked, alone
 	}
-	close(start)
-	all.Wait()
-	for i := range 20 { // those that found no room left it to others
-		newSeat(gateways[i%2], &tenant, "198.51.100.1").try(t, fmt.Sprintf("somebody%d@buyer.example", i), "wrong")
+	for attempt := range 3 {
+		address := fmt.Sprint("198.51.100.", attempt)
+		checkedBefore, aloneBefore := count()
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for i := range 200 {
+			s := newSeat(gateways[i%2], &tenant, address)
+			all.Go(func() {
+				<-start
+				s.try(t, fmt.Sprintf("nobody%d-%d@buyer.example", attempt, i), "wrong")
+			})
+		}
+		close(start)
+		all.Wait()
+		for i := range 20 { // those that found no room left it to others
+			newSeat(gateways[i%2], &tenant, address).try(t, fmt.Sprintf("somebody%d-%d@buyer.example", attempt, i), "wrong")
+		}
+		checked, alone := count()
+		if alone == aloneBefore {
+			if checked -= checkedBefore; checked != 10 {
+				t.Errorf("%d passwords were checked, want 10", checked)
+			}
+			return
+		}
+		<-time.After(2 * time.Second) // Redis did not answer in time on this machine; it is asked again then
 	}
-	checked := gateways[0].Hasher.Stats().Done + gateways[1].Hasher.Stats().Done
-	if alone := gateways[0].Limits.Degraded() + gateways[1].Limits.Degraded(); alone > 0 {
-		t.Fatalf("Redis did not answer in time %d times; nothing is shown", alone)
-	}
-	if checked != 10 {
-		t.Errorf("%d passwords were checked, want 10", checked)
-	}
+	t.Error("Redis never answered in time; nothing is shown")
 }
 
 // RL-03: what was counted survives a restart, a reload, cleared cookies and the other gateway.

@@ -31,6 +31,8 @@ func TestAnOfficeIsNeverStoppedByItsColleaguesNorByASprayFromItsMidst(t *testing
 }
 
 func office(t *testing.T, plan testenv.Plan, mornings int, policy portal.Policy) {
+	play.Lock()
+	defer play.Unlock()
 	const (
 		colleagues = 80
 		mistyping  = 0.08

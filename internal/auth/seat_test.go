@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,3 +95,6 @@ func prefixes(in ...string) (out []netip.Prefix) {
 	}
 	return out
 }
+
+// play is held by a test that plays days or weeks: one at a time, since each keeps a core and the database busy.
+var play sync.Mutex

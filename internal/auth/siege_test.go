@@ -21,6 +21,8 @@ import (
 // was told, and takes the account at which a try was longest ago.
 func TestAWeekUnderSiegeRefusesNoOwner(t *testing.T) {
 	t.Parallel()
+	play.Lock()
+	defer play.Unlock()
 	const (
 		bots, accounts = 10, 100
 		days           = 7

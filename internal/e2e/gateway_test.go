@@ -27,6 +27,7 @@ type site struct {
 	raw      *testenv.Raw
 	upstream string // its address
 	global   string // further lines of the global option
+	caddy    string // further global options of Caddy's own
 	block    string // further lines of the directive
 }
 
@@ -104,6 +105,7 @@ func (s *site) caddyfile(port, dir string) string {
 	admin unix/%s/admin.sock
 	persist_config off
 	auto_https off
+	%s
 	portalgate {
 		database {env.PORTALGATE_DATABASE_URL}
 		%s
@@ -123,7 +125,7 @@ http://:%s {
 		stream_close_delay 5m
 	}
 }
-`, dir, redis, s.global, port, s.block, s.upstream)
+`, dir, s.caddy, redis, s.global, port, s.block, s.upstream)
 }
 
 func (g *gateway) url(path string) string {

@@ -7,7 +7,7 @@ import (
 
 // Impatient makes a limiter say at once that it is busy.
 func (l *Limiter) Impatient() *Limiter {
-	l.patience = -1
+	l.patience = 0
 	return l
 }
 

@@ -35,6 +35,7 @@ type Paid struct {
 	slower               time.Duration
 	held                 hold
 	alone                bool // it is held by this process
+	shadow               hold // what this process would hold if it were alone
 	settled              bool
 }
 
@@ -70,9 +71,9 @@ const life = 30 * time.Second
 
 // A place for a guess is waited for this long, while others from the same network are under way.
 const (
-	patience  = time.Second
-	firstPoll = 10 * time.Millisecond
-	comeBack  = 3 * time.Second
+	patience = time.Second
+	poll     = 20 * time.Millisecond
+	comeBack = 3 * time.Second
 )
 
 // Pay counts a guess before it is checked, so that two hundred parallel guesses are not two hundred free ones (RL-04).
@@ -127,39 +128,55 @@ func (p *Paid) Slower(known bool) time.Duration {
 }
 
 // hold takes a place among the guesses of the network. When those under way could still all fail, it waits for them a
-// little: with a timer, holding nothing.
+// little, in a line, holding nothing.
 func (p *Paid) hold(ctx context.Context, now time.Time, stranger bool) {
 	if p.guess.Exempt || p.held.at != 0 {
 		return
 	}
 	l := p.limiter
-	m := member{name: string(p.guess.Account), stranger: stranger}
+	at, m := place{string(p.guess.Tenant), p.guess.Network}, member{name: string(p.guess.Account), stranger: stranger}
 	if l.normal.byTry {
 		m.try = nonce()
 	}
-	var give time.Time
-	for poll := firstPoll; ; poll *= 2 {
-		s := l.pay(ctx, now, p, m, stranger)
-		switch s.what {
-		case "everybody":
-			p.everybody = refused(l.limits.Refusal, s.everybody, now)
-			return
-		case "strangers":
-			p.strangers = refused(l.limits.Guesses, s.strangers, now)
-			return
-		case "full":
-			if give.IsZero() {
-				give = time.Now().Add(l.patience)
-			}
-			if time.Now().After(give) || !pause(ctx, poll) {
-				p.everybody = Decision{Limit: l.limits.Guesses, Busy: true, RetryAfter: comeBack}
-				return
-			}
-			continue
-		}
-		p.held = hold{m, s.at, s.before, true}
+	if p.held.account = m; p.pay(ctx, now, at, stranger) {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
+	defer cancel()
+	leave, first := l.lines.stand(ctx, at)
+	defer leave()
+	for ; first; first = pause(ctx, poll) {
+		if p.pay(ctx, now, at, stranger) {
+			return
+		}
+	}
+	p.everybody = Decision{Limit: l.limits.Guesses, Busy: true, RetryAfter: comeBack}
+}
+
+// pay asks for a place; false when there is none at the moment.
+func (p *Paid) pay(ctx context.Context, now time.Time, at place, stranger bool) bool {
+	l, m := p.limiter, p.held.account
+	var s standing
+	p.alone = l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
+		s, err = k.pay(ctx, now.UnixMicro(), r, at, m, stranger)
+		return err
+	})
+	switch s.what {
+	case "everybody":
+		p.everybody = refused(l.limits.Refusal, s.everybody, now)
+	case "strangers":
+		p.strangers = refused(l.limits.Guesses, s.strangers, now)
+	case "full":
+		return false
+	default:
+		p.held = hold{m, s.at, s.before, true}
+		if !p.alone {
+			// Should Redis go now, this process knows what it has let through, and nobody begins anew.
+			shadow, _ := l.local.pay(ctx, now.UnixMicro(), &l.strict, at, m, stranger) // the local kind has no errors
+			p.shadow = hold{m, shadow.at, shadow.before, true}
+		}
+	}
+	return true
 }
 
 func refused(l Limit, until int64, now time.Time) Decision {
@@ -178,15 +195,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (l *Limiter) pay(ctx context.Context, now time.Time, p *Paid, m member, stranger bool) (s standing) {
-	at := place{string(p.guess.Tenant), p.guess.Network}
-	p.alone = l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
-		s, err = k.pay(ctx, now.UnixMicro(), r, at, m, stranger)
-		return err
-	})
-	return s
-}
-
 // Settle says what came of the guess. It is for everybody to call, also when the guess was refused, and the second call
 // does nothing.
 func (p *Paid) Settle(ctx context.Context, now time.Time, v Verdict) {
@@ -198,13 +206,17 @@ func (p *Paid) Settle(ctx context.Context, now time.Time, v Verdict) {
 	if p.held.counted && (v != Unchecked || p.held.at != 0) {
 		at := place{string(g.Tenant), g.Network}
 		settle := func(ctx context.Context, k kind, r *rule) error {
-			return k.settle(ctx, now.UnixMicro(), r, at, p.held, v)
+			h := p.held
+			if k == l.local && !p.alone {
+				h = p.shadow
+			}
+			return k.settle(ctx, now.UnixMicro(), r, at, h, v)
 		}
 		// Where it was held; and should Redis have gone in between, here: what failed has failed.
 		if p.alone {
 			l.here(ctx, settle)
-		} else {
-			l.ask(ctx, settle)
+		} else if !l.ask(ctx, settle) {
+			_ = settle(ctx, l.local, &l.strict) // as above
 		}
 	}
 	if v != Unchecked {

@@ -335,42 +335,56 @@ func TestParallelGuessesNeverGetMoreChecksThanTheLimit(t *testing.T) {
 				}
 				doors = append(doors, &door{t, l, clock, tenant, "203.0.113.7"})
 			}
-			for round, want := range []time.Duration{15 * time.Minute, 30 * time.Minute} {
-				var checked, refused, degraded atomic.Int64
+			degraded := func() (n int64) {
+				for _, d := range doors {
+					n += d.Degraded()
+				}
+				return n
+			}
+			volley := func(network string, want time.Duration) (checked, refused int64) {
+				var yes, no atomic.Int64
 				var all sync.WaitGroup
 				start := make(chan struct{})
 				for i := range 200 {
+					d := *doors[i%gateways]
+					d.network = network
 					all.Go(func() {
 						<-start
-						p := doors[i%gateways].pay(name(i), i%2 == 0)
+						p := d.pay(name(i), i%2 == 0)
 						if i%2 == 1 {
 							p.AsStranger(t.Context(), clock.Now()) // with a device cookie of somebody else's
 						}
-						if d := p.Decision(false); !d.Allowed {
-							refused.Add(1)
-							if d.Busy || d.RetryAfter != want {
-								t.Errorf("refused with %+v", d)
+						if dec := p.Decision(false); !dec.Allowed {
+							no.Add(1)
+							if (dec.Busy || dec.RetryAfter != want) && degraded() == 0 {
+								t.Errorf("refused with %+v", dec)
 							}
 							p.Settle(t.Context(), clock.Now(), ratelimit.Unchecked)
 							return
 						}
-						checked.Add(1)
+						yes.Add(1)
 						p.Settle(t.Context(), clock.Now(), ratelimit.Wrong)
 					})
 				}
 				close(start)
 				all.Wait()
-				for _, d := range doors {
-					degraded.Add(d.Degraded())
-				}
-				if degraded.Load() > 0 {
-					t.Fatalf("Redis did not answer in time %d times; nothing is shown", degraded.Load())
-				}
-				if checked.Load() != 10 || refused.Load() != 190 {
-					t.Errorf("round %d: %d checked, %d refused; want 10 and 190", round, checked.Load(), refused.Load())
-				}
-				clock.Advance(want)
+				return yes.Load(), no.Load()
 			}
+			for attempt := range 3 {
+				before := degraded()
+				for round, want := range []time.Duration{15 * time.Minute, 30 * time.Minute} {
+					checked, refused := volley(fmt.Sprint("203.0.113.", attempt), want)
+					if (checked != 10 || refused != 190) && degraded() == before {
+						t.Errorf("round %d: %d checked, %d refused; want 10 and 190", round, checked, refused)
+					}
+					clock.Advance(want)
+				}
+				if degraded() == before {
+					return
+				}
+				<-time.After(2 * time.Second) // Redis did not answer in time on this machine; it is asked again then
+			}
+			t.Error("Redis never answered in time; nothing is shown")
 		})
 	}
 }

@@ -54,8 +54,10 @@ type Limiter struct {
 type buckets struct {
 	shared   *shared // nil: no Redis
 	local    *local
-	down     atomic.Int64 // Redis is not asked again before; nanoseconds of the real time
+	down     atomic.Int64 // Redis is not asked again before, but by one who looks; nanoseconds of the real time; 0: it answers
 	degraded atomic.Int64
+	told     atomic.Pointer[func(error)]
+	lines    lines
 }
 
 // rule is what the kinds need to know of the limits of failures.
@@ -76,7 +78,7 @@ type kind interface {
 }
 
 const (
-	answerWithin = 250 * time.Millisecond // how long Redis may take for all of one question
+	answerWithin = 700 * time.Millisecond // how long Redis may take for one question; a busy machine is no outage
 	askAgain     = time.Second            // a Redis that hangs must not cost every sign-in its waiting time
 	places       = 100_000                // how many networks a process remembers
 )
@@ -129,20 +131,40 @@ func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) D
 // Degraded counts the decisions that this process took alone because Redis did not answer.
 func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 
+// Tell sets who is told when Redis stops answering, with the reason, and when it answers again, with nil.
+func (l *Limiter) Tell(f func(error)) { l.told.Store(&f) }
+
 // ask puts a question to Redis, or to this process where there is none or it does not answer.
 func (l *Limiter) ask(ctx context.Context, question func(context.Context, kind, *rule) error) (alone bool) {
-	if l.shared != nil && time.Now().UnixNano() >= l.down.Load() {
+	if l.shared == nil {
+		l.here(ctx, question)
+		return true
+	}
+	now := time.Now().UnixNano()
+	// While Redis does not answer one request a second looks whether it does again, and no other waits for it.
+	if d := l.down.Load(); d == 0 || now >= d && l.down.CompareAndSwap(d, now+askAgain.Nanoseconds()) {
 		// Whoever hangs up does not get a guess back, and does not make this gateway believe that Redis is down.
 		asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 		err := question(asking, l.shared, &l.normal)
 		cancel()
 		if err == nil {
+			if d != 0 && l.down.Swap(0) != 0 {
+				l.tell(nil)
+			}
 			return false
 		}
-		l.down.Store(time.Now().Add(askAgain).UnixNano())
+		if l.down.Swap(time.Now().Add(askAgain).UnixNano()) == 0 {
+			l.tell(err)
+		}
 	}
 	l.here(ctx, question)
 	return true
+}
+
+func (l *Limiter) tell(err error) {
+	if f := l.told.Load(); f != nil {
+		(*f)(err)
+	}
 }
 
 // here puts a question to this process.
@@ -188,7 +210,7 @@ func (l *Limiter) Clear(ctx context.Context, tenant portal.TenantID, network str
 	if err := l.local.clear(ctx, at, rates); err != nil || l.shared == nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, 2*answerWithin)
 	defer cancel()
 	return l.shared.clear(ctx, at, rates)
 }
