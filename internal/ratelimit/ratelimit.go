@@ -26,16 +26,16 @@ type Limit struct {
 	Name   string
 	Tries  int
 	Period time.Duration
-	Public string // what a person is told; says what to do
+	Public string // what a person is told; when to try again is added to it
 }
 
 // The limits. Their numbers leave an office of several hundred people behind one address alone; guessing at one
 // account is stopped much earlier, by that account's own purse in PostgreSQL.
 var (
 	SignInNetwork = Limit{"sign_in_network", 300, 15 * time.Minute,
-		"There have been many sign-ins from your network. Please try again at a later time."}
+		"There have been many sign-ins from your network."}
 	SignInTenant = Limit{"sign_in_tenant", 6000, time.Minute,
-		"Many people are signing in. Please try again in a minute."}
+		"Many people are signing in."}
 )
 
 // Charge is one draw on a limit.
