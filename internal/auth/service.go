@@ -48,7 +48,7 @@ const RuleLockout = "lockout"
 // The sentences that are the same for everybody.
 const (
 	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
-	publicPause = "Please try again later."
+	publicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
 	publicBusy  = "Many people are signing in. You are next in a few seconds; keep this page open."
 	publicDown  = "Signing in is not possible at the moment. Please try again in a few minutes."
 )

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -14,23 +13,48 @@ func (s *Site) account(w http.ResponseWriter, r *http.Request, v visitor) error 
 	if err != nil {
 		return err
 	}
+	latest, err := s.Auth.Activity(r.Context(), v.Tenant, v.Client, v.facts.Session, 1, v.Client.At.Add(time.Minute))
+	if err != nil {
+		return err
+	}
 	u := v.facts.User
 	data := struct {
 		Name, Email, Company string
 		Sessions             int
 		CanChoose            bool
+		Last                 *activityRow
 	}{Name: u.Name(), Email: u.Email, Sessions: len(live), CanChoose: len(v.facts.Session.Choices) > 1}
 	if !u.OwnCompany {
 		data.Company = u.CustomerName
 	}
-	return s.render(w, r, v.Visit, http.StatusOK, "account", view{Title: "Your account", Kind: "wide", SignedIn: true, Data: data})
+	if len(latest) > 0 {
+		row := told(latest[0], v.Client.At)
+		data.Last = &row
+	}
+	return s.render(w, r, v.Visit, http.StatusOK, "account", view{Title: "Your account", Wide: true, SignedIn: true, Notice: done(r), Data: data})
+}
+
+// done is the sentence about what the form before this page did.
+func done(r *http.Request) string {
+	switch r.URL.Query().Get("done") {
+	case "password":
+		return "Your new password is saved. On every other device you have been signed out."
+	case "device":
+		return "That device is signed out."
+	case "others":
+		return "You are signed out everywhere else."
+	}
+	return ""
 }
 
 type sessionRow struct {
-	ID, Device, Address string
-	Current             bool
-	Since, Active       moment
+	ID, Device, Address, How string
+	Current                  bool
+	Since, Active            moment
 }
+
+// ways are the methods of a sign-in as people call them.
+var ways = map[portal.AMR]string{portal.AMRPassword: "with a password"}
 
 func (s *Site) sessions(w http.ResponseWriter, r *http.Request, v visitor) error {
 	live, err := s.Auth.Live(r.Context(), v.Tenant, v.Client, v.facts.Session)
@@ -43,8 +67,11 @@ func (s *Site) sessions(w http.ResponseWriter, r *http.Request, v visitor) error
 		if x.Address.IsValid() {
 			rows[i].Address = x.Address.String()
 		}
+		if len(x.AMR) > 0 {
+			rows[i].How = ways[x.AMR[0]]
+		}
 	}
-	return s.render(w, r, v.Visit, http.StatusOK, "sessions", view{Title: "Your devices", Kind: "wide", SignedIn: true, Data: struct{ Sessions []sessionRow }{rows}})
+	return s.render(w, r, v.Visit, http.StatusOK, "sessions", view{Title: "Your devices", Wide: true, SignedIn: true, Notice: done(r), Data: struct{ Sessions []sessionRow }{rows}})
 }
 
 func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -52,7 +79,7 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 	if err != nil {
 		return err
 	}
-	here := s.Prefix + "/account/sessions"
+	here := s.Prefix + "/account/sessions?done=device"
 	switch f["action"] {
 	case "revoke":
 		id, err := portal.ParseID[portal.SessionID](f["id"])
@@ -71,6 +98,7 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 		if _, err := s.Auth.EndOthers(r.Context(), v.Tenant, v.Client, v.facts.Session); err != nil {
 			return err
 		}
+		here = s.Prefix + "/account/sessions?done=others"
 	case "revoke_all":
 		if err := s.Auth.SignOut(r.Context(), v.Tenant, v.Client, v.Cookies, true); err != nil {
 			return err
@@ -100,6 +128,35 @@ type activityRow struct {
 	Suspicious            bool
 }
 
+// told is a fact of the trail in plain words.
+func told(a portal.Activity, now time.Time) activityRow {
+	row := activityRow{What: verbWords[a.Verb], At: when(a.At, now), Suspicious: a.Suspicious}
+	if row.What == "" {
+		row.What = "Something else happened"
+	}
+	if a.Agent != "" {
+		row.Device = whereabouts.Device(a.Agent)
+	}
+	if a.Addr.IsValid() {
+		row.Address = a.Addr.String()
+	}
+	return row
+}
+
+// signIns are the facts about coming and going; everything else is a change.
+var signIns = map[portal.Verb]bool{portal.VerbLogin: true, portal.VerbLoginFailed: true, portal.VerbLogout: true, portal.VerbAccountLocked: true, portal.VerbTokenReuse: true}
+
+// wanted reads the filter of the activity page.
+func wanted(show string) func(portal.Activity) bool {
+	switch show {
+	case "sign-ins":
+		return func(a portal.Activity) bool { return signIns[a.Verb] }
+	case "changes":
+		return func(a portal.Activity) bool { return !signIns[a.Verb] }
+	}
+	return nil
+}
+
 func (s *Site) trail(r *http.Request, v visitor, limit int) ([]portal.Activity, error) {
 	before := v.Client.At.Add(time.Minute)
 	if raw := r.URL.Query().Get("before"); raw != "" {
@@ -113,32 +170,30 @@ func (s *Site) trail(r *http.Request, v visitor, limit int) ([]portal.Activity, 
 }
 
 func (s *Site) activity(w http.ResponseWriter, r *http.Request, v visitor) error {
-	const perPage = 30
-	list, err := s.trail(r, v, perPage)
+	const perPage, perLook = 30, 120
+	data := struct {
+		Rows        []activityRow
+		Older, Show string
+	}{Show: r.URL.Query().Get("show")}
+	like := wanted(data.Show)
+	if like == nil {
+		data.Show, like = "", func(portal.Activity) bool { return true }
+	}
+	// One look is enough for a page unless what is wanted is rare; then the rest stands behind "Older activity".
+	list, err := s.trail(r, v, perLook)
 	if err != nil {
 		return err
 	}
-	data := struct {
-		Rows  []activityRow
-		Older string
-	}{}
-	for _, a := range list {
-		row := activityRow{What: verbWords[a.Verb], At: when(a.At, v.Client.At), Suspicious: a.Suspicious}
-		if row.What == "" {
-			row.What = "Something else happened"
+	for i, a := range list {
+		if like(a) {
+			data.Rows = append(data.Rows, told(a, v.Client.At))
 		}
-		if a.Agent != "" {
-			row.Device = whereabouts.Device(a.Agent)
+		if len(data.Rows) == perPage && i < len(list)-1 || i == perLook-1 {
+			data.Older = a.At.UTC().Format(time.RFC3339Nano)
+			break
 		}
-		if a.Addr.IsValid() {
-			row.Address = a.Addr.String()
-		}
-		data.Rows = append(data.Rows, row)
 	}
-	if len(list) == perPage {
-		data.Older = list[perPage-1].At.UTC().Format(time.RFC3339Nano)
-	}
-	return s.render(w, r, v.Visit, http.StatusOK, "activity", view{Title: "Recent activity", Kind: "wide", SignedIn: true, Data: data})
+	return s.render(w, r, v.Visit, http.StatusOK, "activity", view{Title: "Recent activity", Wide: true, SignedIn: true, Data: data})
 }
 
 type companyRow struct {
@@ -192,105 +247,6 @@ func (s *Site) chooseCompany(w http.ResponseWriter, r *http.Request, v visitor) 
 		}
 	}
 	return s.refused(w, r, v.Visit, err, func(status int, p *portal.Problem) error {
-		return s.companyForm(w, r, v, status, to, []problem{{Text: p.Public}})
+		return s.companyForm(w, r, v, status, to, lines(p))
 	})
-}
-
-func (s *Site) answer(w http.ResponseWriter, r *http.Request, body any) error {
-	guard(w.Header(), r, dataHeaders)
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	write(w, r, http.StatusOK, body)
-	return nil
-}
-
-func stamp(t time.Time) any {
-	if t.IsZero() {
-		return nil
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-func (s *Site) apiSession(w http.ResponseWriter, r *http.Request, v visitor) error {
-	u, x := v.facts.User, v.facts.Session
-	customer := any(nil)
-	if !u.OwnCompany {
-		customer = u.Customer
-	}
-	return s.answer(w, r, map[string]any{
-		"user": map[string]any{"id": u.ID, "email": u.Email, "name": u.Name(), "roles": []portal.Role{u.Role}, "customer_id": customer},
-		"session": map[string]any{"id": x.ID, "created_at": stamp(x.CreatedAt), "idle_expires_at": stamp(x.IdleEnd), "expires_at": stamp(x.End),
-			"amr": x.AMR, "mfa_at": stamp(x.MFAAt)},
-		"tenant": map[string]any{"id": v.Tenant.ID, "slug": v.Tenant.Slug, "name": v.Tenant.Name},
-	})
-}
-
-func (s *Site) apiSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
-	live, err := s.Auth.Live(r.Context(), v.Tenant, v.Client, v.facts.Session)
-	if err != nil {
-		return err
-	}
-	list := make([]any, len(live))
-	for i, x := range live {
-		address := ""
-		if x.Address.IsValid() {
-			address = x.Address.String()
-		}
-		list[i] = map[string]any{"id": x.ID, "current": x.ID == v.facts.Session.ID, "device": whereabouts.Device(x.Agent), "place": nil, "address": address,
-			"amr": x.AMR, "created_at": stamp(x.CreatedAt), "last_active_at": stamp(x.LastActive)}
-	}
-	return s.answer(w, r, list)
-}
-
-func (s *Site) apiEndSession(raw string) func(http.ResponseWriter, *http.Request, visitor) error {
-	return func(w http.ResponseWriter, r *http.Request, v visitor) error {
-		id, err := portal.ParseID[portal.SessionID](raw)
-		if err != nil {
-			return &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is no such session."}
-		}
-		if err := s.Auth.EndSession(r.Context(), v.Tenant, v.Client, v.facts.Session, id); err != nil {
-			return err
-		}
-		if id == v.facts.Session.ID {
-			w.Header().Del("Set-Cookie")
-			s.leave(w, v.Visit)
-		}
-		guard(w.Header(), r, dataHeaders)
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-}
-
-func (s *Site) apiEndSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
-	if r.URL.Query().Get("all") == "1" {
-		if err := s.Auth.SignOut(r.Context(), v.Tenant, v.Client, v.Cookies, true); err != nil {
-			return err
-		}
-		w.Header().Del("Set-Cookie")
-		s.leave(w, v.Visit)
-	} else if _, err := s.Auth.EndOthers(r.Context(), v.Tenant, v.Client, v.facts.Session); err != nil {
-		return err
-	}
-	guard(w.Header(), r, dataHeaders)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-func (s *Site) apiActivity(w http.ResponseWriter, r *http.Request, v visitor) error {
-	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
-	if err != nil || limit < 1 || limit > 100 {
-		limit = 30
-	}
-	rows, err := s.trail(r, v, limit)
-	if err != nil {
-		return err
-	}
-	list := make([]any, len(rows))
-	for i, a := range rows {
-		address := ""
-		if a.Addr.IsValid() {
-			address = a.Addr.String()
-		}
-		list[i] = map[string]any{"what": a.Verb, "at": stamp(a.At), "result": a.Result, "device": whereabouts.Device(a.Agent), "address": address, "suspicious": a.Suspicious, "session": a.Session}
-	}
-	return s.answer(w, r, list)
 }

@@ -1,156 +1,112 @@
 package pages
 
 import (
-	"bytes"
 	"fmt"
-	"math"
+	"html/template"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/portalgate/portalgate/internal/portal"
 )
 
 // brandView is a tenant's face, ready for the layout.
 type brandView struct {
-	Name, Initial, Logo, Theme, Contact, ContactLink string
+	Known                 bool // a tenant's; else the page of nobody in particular
+	Name, Initial         string
+	Logo, Icon, Theme     string // addresses
+	LogoWidth, LogoHeight int
+	Over                  bool   // the logo is so wide that it stands over the name
+	Light, Dark           string // the colour of the page's head, which phones continue
+	Contact               string // whom to ask, as it is shown
+	ContactVerb           string // what one does with it
+	ContactLink           template.URL
 }
 
 func (s *Site) brand(t *portal.Tenant) brandView {
+	at := func(file, version string) string { return s.Prefix + "/brand/" + file + version }
 	if t == nil {
-		return brandView{Name: "Customer portal", Initial: "P", Theme: s.Prefix + "/brand/theme.css"}
+		return brandView{Name: "Customer portal", Initial: "P", Icon: at("icon.svg", ""), Theme: at("theme.css", ""),
+			Light: lightSurface.palette("").wash.String(), Dark: darkSurface.palette("").wash.String()}
 	}
-	b := brandView{Name: t.Name, Contact: t.Brand.Contact, Theme: fmt.Sprintf("%s/brand/theme.css?v=%d", s.Prefix, t.Brand.Version)}
-	r, _ := utf8.DecodeRuneInString(t.Name)
-	b.Initial = string(unicode.ToUpper(r))
-	if len(t.Brand.Logo) > 0 {
-		b.Logo = fmt.Sprintf("%s/brand/logo?v=%d", s.Prefix, t.Brand.Version)
+	version := fmt.Sprintf("?v=%d", t.Brand.Version)
+	b := brandView{Known: true, Name: t.Name, Initial: initial(t.Name), Icon: at("icon.svg", version), Theme: at("theme.css", version),
+		Light: lightSurface.palette(t.Brand.Accent).wash.String(), Dark: darkSurface.palette(t.Brand.Accent).wash.String()}
+	if LogoType(t.Brand.Logo) != "" {
+		b.Logo = at("logo", version)
+		b.LogoWidth, b.LogoHeight = logoBox(t.Brand.Logo)
+		if b.LogoWidth == b.LogoHeight {
+			b.Icon = b.Logo
+		}
+		b.Over = b.LogoWidth > 2*b.LogoHeight
 	}
-	if a, err := mail.ParseAddress(b.Contact); err == nil && a.Address == b.Contact {
-		b.ContactLink = "mailto:" + b.Contact
-	} else if strings.HasPrefix(b.Contact, "https://") {
-		b.ContactLink = b.Contact
-	} else if digits := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", "/", "").Replace(b.Contact); len(digits) > 4 && strings.Trim(digits, "+0123456789") == "" {
-		b.ContactLink = "tel:" + digits
-	}
+	b.Contact, b.ContactVerb, b.ContactLink = contact(t.Brand.Contact)
 	return b
 }
 
-// brandFile serves a tenant's logo and colours.
+// initial is the first letter or digit of a name.
+func initial(name string) string {
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "P"
+}
+
+// contact reads whom to ask: an e-mail address, an https address, a telephone number, or words. Only these three
+// become a link, and only from the bytes they may have (FE-03).
+func contact(c string) (shown, verb string, link template.URL) {
+	c = strings.TrimSpace(c)
+	if a, err := mail.ParseAddress(c); err == nil && a.Address == c {
+		return c, "Write to", template.URL("mailto:" + url.PathEscape(c))
+	}
+	if u, err := url.Parse(c); err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil {
+		return strings.TrimSuffix(strings.TrimPrefix(c, "https://"), "/"), "See", template.URL(u.String())
+	}
+	digits := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", "/", "", ".", "").Replace(c)
+	if plain := strings.TrimPrefix(digits, "+"); len(plain) > 4 && strings.Trim(plain, "0123456789") == "" {
+		return strings.ReplaceAll(c, " ", "\u00a0"), "Call", template.URL("tel:" + digits)
+	}
+	return c, "", ""
+}
+
+// brandFile serves a tenant's logo, icon and colours. They may be kept for a day, because their address changes with
+// them, and belong to one host.
 func (s *Site) brandFile(w http.ResponseWriter, r *http.Request, v Visit, name string) error {
-	h := w.Header()
+	var brand portal.Brand
+	letter := "P"
+	if v.Tenant != nil {
+		brand, letter = v.Tenant.Brand, initial(v.Tenant.Name)
+	}
+	k, kind, body := dataHeaders, "", []byte(nil)
 	switch name {
 	case "theme.css":
-		guard(h, r, dataHeaders)
-		h.Set("Content-Type", "text/css; charset=utf-8")
-		h.Set("Cache-Control", "public, max-age=86400")
-		h.Set("Vary", "Host")
-		_, _ = w.Write([]byte(theme(v.Tenant.Brand.Accent))) // the browser has gone: nobody to tell
-		return nil
+		kind, body = "text/css; charset=utf-8", []byte(theme(brand.Accent))
+	case "icon.svg":
+		kind, body = "image/svg+xml", icon(brand.Accent, letter)
 	case "logo":
-		if kind := LogoType(v.Tenant.Brand.Logo); kind != "" {
-			// An SVG opened on its own is a document: it may run nothing and reach nothing.
-			guard(h, r, logoHeaders)
-			h.Set("Content-Type", kind)
-			h.Set("Cache-Control", "public, max-age=86400")
-			_, _ = w.Write(v.Tenant.Brand.Logo) // as above
-			return nil
-		}
+		// An SVG opened on its own is a document: it may run nothing and reach nothing.
+		k, kind, body = logoHeaders, LogoType(brand.Logo), brand.Logo
 	}
-	return &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is no file at this address."}
+	if kind == "" {
+		return errNoFile
+	}
+	h := w.Header()
+	guard(h, r, k)
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "public, max-age=86400")
+	h.Set("Vary", "Host")
+	send(w, r, http.StatusOK, body)
+	return nil
 }
 
-// MaxLogo bounds a logo, in bytes.
-const MaxLogo = 64 << 10
-
-// LogoType is the media type of a logo that may be served: SVG, PNG or WebP; empty for anything else.
-func LogoType(b []byte) string {
-	switch {
-	case len(b) == 0 || len(b) > MaxLogo:
-		return ""
-	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
-		return "image/png"
-	case len(b) > 12 && bytes.Equal(b[:4], []byte("RIFF")) && bytes.Equal(b[8:12], []byte("WEBP")):
-		return "image/webp"
-	case utf8.Valid(b) && bytes.Contains(b[:min(len(b), 1024)], []byte("<svg")):
-		return "image/svg+xml"
-	}
-	return ""
-}
-
-// DefaultAccent is the colour of a tenant that has chosen none.
-const DefaultAccent = "#2f5d8a"
-
-// ParseColour reads #rrggbb.
-func ParseColour(s string) (c [3]float64, ok bool) {
-	if len(s) != 7 || s[0] != '#' {
-		return c, false
-	}
-	for i := range c {
-		var n int
-		for _, x := range strings.ToLower(s[1+2*i : 3+2*i]) {
-			d := strings.IndexRune("0123456789abcdef", x)
-			if d < 0 {
-				return c, false
-			}
-			n = n*16 + d
-		}
-		c[i] = float64(n) / 255
-	}
-	return c, true
-}
-
-// theme is the stylesheet of an accent colour. Whatever colour a tenant likes, words stay readable: links are moved
-// towards black or white until their contrast with the card is 4.5 to 1, buttons carry whichever of black and white
-// reads better and are moved until they stand out 3 to 1 (WCAG 2.2, 1.4.3 and 1.4.11).
-func theme(accent string) string {
-	c, ok := ParseColour(accent)
-	if !ok {
-		c, _ = ParseColour(DefaultAccent)
-	}
-	light, dark := [3]float64{1, 1, 1}, [3]float64{0x1b / 255., 0x21 / 255., 0x28 / 255.}
-	one := func(card [3]float64, towards float64) string {
-		button := move(c, card, 3, towards)
-		text := "#ffffff"
-		if contrast(button, [3]float64{}) > contrast(button, [3]float64{1, 1, 1}) {
-			text = "#000000"
-		}
-		link := move(c, card, 4.6, towards)
-		return fmt.Sprintf("--accent:%s;--on-accent:%s;--link:%s;--focus:%s", colour(button), text, colour(link), colour(link))
-	}
-	return ":root{" + one(light, 0) + "}\n@media (prefers-color-scheme:dark){:root{" + one(dark, 1) + "}}\n"
-}
-
-func move(c, card [3]float64, want, towards float64) [3]float64 {
-	for i := 0; i < 40 && contrast(c, card) < want; i++ {
-		for j := range c {
-			c[j] += (towards - c[j]) * .08
-		}
-		for j := range c { // judged as it will be written
-			c[j] = math.Round(c[j]*255) / 255
-		}
-	}
-	return c
-}
-
-func colour(c [3]float64) string {
-	return fmt.Sprintf("#%02x%02x%02x", int(math.Round(c[0]*255)), int(math.Round(c[1]*255)), int(math.Round(c[2]*255)))
-}
-
-// contrast is WCAG's ratio of relative luminance.
-func contrast(a, b [3]float64) float64 {
-	la, lb := luminance(a), luminance(b)
-	return (math.Max(la, lb) + .05) / (math.Min(la, lb) + .05)
-}
-
-func luminance(c [3]float64) float64 {
-	lin := func(v float64) float64 {
-		if v <= .04045 {
-			return v / 12.92
-		}
-		return math.Pow((v+.055)/1.055, 2.4)
-	}
-	return .2126*lin(c[0]) + .7152*lin(c[1]) + .0722*lin(c[2])
+// icon is the sign that a browser's tab shows of a tenant without a square logo.
+func icon(accent, letter string) []byte {
+	p := lightSurface.palette(accent)
+	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40"><rect x=".5" y=".5" width="39" height="39" rx="10" fill="%s" stroke="%s"/>`+
+		`<text x="20" y="27" text-anchor="middle" font-family="system-ui,sans-serif" font-size="20" font-weight="700" fill="%s">%s</text></svg>`,
+		p.accent, p.edge, p.text, template.HTMLEscapeString(letter))
 }

@@ -43,9 +43,13 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	if errors.As(err, &held) {
 		s.Wait(r.Context(), held.Release)
 	}
+	var way *awaited
+	if errors.As(err, &way) {
+		v.Back = way.to
+	}
 	var p *portal.Problem
 	if !errors.As(err, &p) {
-		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "Something went wrong on our side. Please try again; if it happens again, tell your contact the reference below.", Err: err}
+		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "The mistake is on our side. Please try again; if it happens again, ask for help and name the reference.", Err: err}
 	}
 	ref := ""
 	status := p.Kind.Status()
@@ -118,20 +122,22 @@ func (s *Site) loginURL(r *http.Request, ended bool) string {
 
 func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
 	data := struct {
-		Words, Link, LinkText string
-		When                  *moment
+		Words, Link, LinkText, Wait string
+		When                        *moment
 	}{Words: p.Public, Link: "/", LinkText: "To the portal"}
 	switch {
 	case v.Tenant == nil || status == http.StatusMisdirectedRequest:
 		data.Link = ""
 	case p.Kind == portal.ProblemSessionRequired, p.Kind == portal.ProblemSessionExpired, p.Kind == portal.ProblemCrossSite, p.Kind == portal.ProblemCredentials, p.Kind == portal.ProblemLimit:
-		data.Link, data.LinkText = s.Prefix+"/login", "To the sign-in page"
+		data.Link, data.LinkText = s.loginTo(v.Back), "To the sign-in page"
+	case v.Back != "":
+		data.Link, data.LinkText = s.loginTo(v.Back), "Try again"
 	case p.Kind == portal.ProblemBusy, p.Kind == portal.ProblemUnavailable:
-		data.Link, data.LinkText = portal.ReturnTo(r.URL.Path), "Try again"
+		data.Link, data.LinkText = portal.ReturnTo(r.URL.RequestURI()), "Try again"
 	}
 	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
 		m := when(roundUp(v.Client.At.Add(p.RetryAfter)), v.Client.At)
-		data.When = &m
+		data.When, data.Wait = &m, length(roundUpMinutes(p.RetryAfter))
 	}
 	title := titles[p.Kind]
 	if title == "" {
@@ -146,12 +152,28 @@ func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *port
 // roundUp is the next full minute: nobody waits by the second.
 func roundUp(t time.Time) time.Time { return t.Add(time.Minute - 1).Truncate(time.Minute) }
 
+func roundUpMinutes(d time.Duration) time.Duration {
+	return (d + time.Minute - 1).Truncate(time.Minute)
+}
+
+// loginTo is the sign-in page with a checked way onward.
+func (s *Site) loginTo(to string) string {
+	if to == "" || to == "/" {
+		return s.Prefix + "/login"
+	}
+	return s.Prefix + "/login?" + url.Values{"return_to": {to}}.Encode()
+}
+
 func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
 	title := titles[p.Kind]
 	if title == "" {
 		title = "Something went wrong"
 	}
-	body := map[string]any{"type": "about:blank", "title": title, "status": status, "detail": p.Public, "code": p.Kind}
+	words := p.Public
+	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
+		words += " Please try again in " + length(roundUpMinutes(p.RetryAfter)) + "."
+	}
+	body := map[string]any{"type": "about:blank", "title": title, "status": status, "detail": words, "code": p.Kind}
 	if p.Field != "" {
 		body["field"] = p.Field
 	}
@@ -195,8 +217,5 @@ func write(w http.ResponseWriter, r *http.Request, status int, body any) {
 	if err != nil { // maps of texts and numbers always encode
 		status, b = http.StatusInternalServerError, []byte(`{}`)
 	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(b, '\n')) // the browser has gone: nobody to tell
-	}
+	send(w, r, status, append(b, '\n'))
 }

@@ -46,6 +46,7 @@ type Visit struct {
 	Cookies session.Cookies
 	Wants   Wants
 	Grant   *session.Grant // a renewal whose cookies the answer should carry
+	Back    string         // where a sign-in that failed was going; checked
 }
 
 // Options are what a Site depends on.
@@ -148,27 +149,8 @@ func (s *Site) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 }
 
 func (s *Site) serve(w http.ResponseWriter, r *http.Request, v Visit, below string) error {
-	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if name, ok := strings.CutPrefix(below, "/static/"); ok && get {
-		return s.file(w, r, name)
-	}
-	if name, ok := strings.CutPrefix(below, "/brand/"); ok && get {
-		return s.brandFile(w, r, v, name)
-	}
-	if r.URL.Path == "/.well-known/change-password" && get {
-		http.Redirect(w, r, s.Prefix+"/account/password", http.StatusFound)
-		return nil
-	}
-	if below == "" {
-		below = "/account"
-	}
-	methods, ok := s.routes[below]
-	if !ok {
-		if id, found := strings.CutPrefix(below, "/api/sessions/"); found {
-			methods, ok = map[string]page{http.MethodDelete: s.signedIn(s.apiEndSession(id))}, true
-		}
-	}
-	if !ok {
+	methods := s.route(r.URL.Path, below)
+	if methods == nil {
 		return &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is no page at this address. Check it for a typing mistake."}
 	}
 	method := r.Method
@@ -177,10 +159,13 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, v Visit, below stri
 	}
 	p, ok := methods[method]
 	if !ok {
-		allowed := make([]string, 0, 3)
+		allowed := make([]string, 0, 4)
 		for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 			if methods[m] != nil {
 				allowed = append(allowed, m)
+			}
+			if m == http.MethodGet && methods[m] != nil {
+				allowed = append(allowed, http.MethodHead)
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -189,18 +174,44 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, v Visit, below stri
 	return p(w, r, v)
 }
 
+// route finds what answers a path, by method, or nil.
+func (s *Site) route(path, below string) map[string]page {
+	get := func(p page) map[string]page { return map[string]page{http.MethodGet: p} }
+	if path == "/.well-known/change-password" {
+		return get(func(w http.ResponseWriter, r *http.Request, _ Visit) error {
+			guard(w.Header(), r, dataHeaders)
+			w.Header().Set("Location", s.Prefix+"/account/password")
+			w.WriteHeader(http.StatusFound)
+			return nil
+		})
+	}
+	if name, ok := strings.CutPrefix(below, "/static/"); ok {
+		return get(func(w http.ResponseWriter, r *http.Request, _ Visit) error { return s.file(w, r, name) })
+	}
+	if name, ok := strings.CutPrefix(below, "/brand/"); ok {
+		return get(func(w http.ResponseWriter, r *http.Request, v Visit) error { return s.brandFile(w, r, v, name) })
+	}
+	if id, ok := strings.CutPrefix(below, "/api/sessions/"); ok {
+		return map[string]page{http.MethodDelete: s.signedIn(s.apiEndSession(id))}
+	}
+	if below == "" {
+		below = "/account"
+	}
+	return s.routes[below]
+}
+
+var errNoFile = &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is no file at this address."}
+
 // file serves an embedded file under a name that changes with its content.
 func (s *Site) file(w http.ResponseWriter, r *http.Request, name string) error {
 	a, ok := s.static[name]
 	if !ok {
-		return &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is no file at this address."}
+		return errNoFile
 	}
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(a.body) // the browser has gone: nobody to tell
-	}
+	send(w, r, http.StatusOK, a.body)
 	return nil
 }
 
@@ -208,7 +219,7 @@ func (s *Site) jwks(w http.ResponseWriter, r *http.Request, v Visit) error {
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", "application/jwk-set+json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = w.Write(s.Keys.JWKS()) // as above
+	send(w, r, http.StatusOK, s.Keys.JWKS())
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,16 +38,33 @@ func parseTemplates() (templates, error) {
 	return out, nil
 }
 
-// problem is one line of the box at the top of a form, and the words at its field.
-type problem struct{ Field, Text string }
+// problem is one line of the box at the top of a form.
+type problem struct {
+	Field string   // its words stand at this field too
+	Text  string   // what to do
+	Link  string   // the field that the line leads to
+	Marks []string // the fields that are marked as wrong; without words of their own they refer to the line
+}
+
+// First is the first sentence of the line, which leads to the field; Rest is what follows it.
+func (p problem) First() string {
+	if i := strings.Index(p.Text, ". "); i >= 0 {
+		return p.Text[:i+1]
+	}
+	return p.Text
+}
+
+// Rest is what follows the first sentence.
+func (p problem) Rest() string { return p.Text[len(p.First()):] }
 
 // view is what the layout needs; Data is the page's own.
 type view struct {
 	Title     string
-	Kind      string // "", or "wide"
+	Wide      bool
 	Prefix    string
 	Brand     brandView
 	SignedIn  bool
+	Notice    string // what has just been done
 	Problems  []problem
 	Reference string
 	Data      any
@@ -66,6 +85,30 @@ func (v view) Error(field string) *problem {
 	return nil
 }
 
+// Marks are the attributes by which a field says that it is wrong, and where the words about it stand.
+func (v view) Marks(field string, hints ...string) template.HTMLAttr {
+	wrong := false
+	for i, p := range v.Problems {
+		if !slices.Contains(p.Marks, field) {
+			continue
+		}
+		wrong = true
+		if p.Field == field {
+			hints = append(hints, field+"-error")
+		} else {
+			hints = append(hints, fmt.Sprintf("problem-%d", i))
+		}
+	}
+	out := ""
+	if wrong {
+		out = ` aria-invalid="true"`
+	}
+	if len(hints) > 0 {
+		out += ` aria-describedby="` + strings.Join(hints, " ") + `"`
+	}
+	return template.HTMLAttr(out) // names of our own fields and nothing else
+}
+
 // render writes a page.
 func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status int, name string, p view) error {
 	p.Prefix, p.site = s.Prefix, s
@@ -76,11 +119,17 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status in
 	}
 	guard(w.Header(), r, pageHeaders)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	send(w, r, status, b.Bytes())
+	return nil
+}
+
+// send ends an answer: to HEAD with the length that GET would have, and nothing else.
+func send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // the browser has gone: nobody to tell
+		_, _ = w.Write(body) // the browser has gone: nobody to tell
 	}
-	return nil
 }
 
 // see sends a browser on after a POST, so that reloading repeats nothing.

@@ -15,6 +15,15 @@ type signInData struct {
 	Remember, Ended              bool
 }
 
+// awaited wraps a refusal that the funnel answers, so that its page leads back to where the sign-in was going.
+type awaited struct {
+	error
+	to string
+}
+
+// Unwrap returns the refusal.
+func (a *awaited) Unwrap() error { return a.error }
+
 // loops says whether a return path would lead back to where one has just been.
 func (s *Site) loops(to string) bool {
 	path, _, _ := strings.Cut(to, "?")
@@ -64,13 +73,14 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 	in := auth.Credentials{Email: f["email"], Password: f["password"], Remember: ticked(f["remember"]), ReturnTo: s.returnTo(f["return_to"])}
 	out, err := s.Auth.SignIn(r.Context(), v.Tenant, v.Client, v.Cookies, in)
 	if err != nil {
+		err = &awaited{err, in.ReturnTo}
 		return s.refused(w, r, v, err, func(status int, p *portal.Problem) error {
 			// Only what was typed into the address field comes back; a password never does.
 			email := in.Email
 			if len(email) > portal.MaxEmail {
 				email = ""
 			}
-			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p))
+			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p, "email", "password"))
 		})
 	}
 	s.Wait(r.Context(), out.Release)
@@ -119,7 +129,18 @@ func (s *Site) refused(w http.ResponseWriter, r *http.Request, v Visit, err erro
 	return form(p.Kind.Status(), p)
 }
 
-func lines(p *portal.Problem) []problem { return []problem{{p.Field, p.Public}} }
+// lines are a refused form's problems. One that belongs to no single field, such as an address and a password that do
+// not fit, leads to the first of those it is about and marks them all.
+func lines(p *portal.Problem, about ...string) []problem {
+	if p.Field != "" {
+		about = []string{p.Field}
+	}
+	l := problem{Field: p.Field, Text: p.Public, Marks: about}
+	if len(about) > 0 {
+		l.Link = about[0]
+	}
+	return []problem{l}
+}
 
 func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) error {
 	if v.Cookies.Attempt == "" {
@@ -232,7 +253,7 @@ func (s *Site) changePassword(w http.ResponseWriter, r *http.Request, v Visit) e
 		}
 		w.Header().Del("Set-Cookie") // a renewal's, of the session that has just ended
 		v.Jar.Give(w.Header(), grant, v.Client.At)
-		see(w, r, s.Prefix+"/account")
+		see(w, r, s.Prefix+"/account?done=password")
 		return nil
 	})(w, r, v)
 }

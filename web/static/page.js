@@ -1,15 +1,23 @@
-// What a form gains where scripts run: a password can be looked at, caps lock is noticed, a second click sends nothing.
+// What a page gains where scripts run: a password can be looked at, caps lock is noticed, a second click sends nothing,
+// times are the reader's own, and a sign-in in another tab is noticed here.
 for (const button of document.querySelectorAll("[data-show]")) {
 	const input = document.getElementById(button.dataset.show);
-	button.hidden = false;
+	const said = Object.assign(document.createElement("span"), { className: "vh" });
+	said.setAttribute("role", "status");
+	button.after(said);
 	const set = (shown) => {
 		input.type = shown ? "text" : "password";
 		button.textContent = shown ? "Hide" : "Show";
 		button.setAttribute("aria-label", shown ? "Hide password" : "Show password");
 	};
 	set(false);
-	button.addEventListener("click", () => set(input.type === "password"));
-	input.form.addEventListener("submit", () => set(false));
+	button.hidden = false;
+	button.addEventListener("click", () => {
+		const shown = input.type === "password";
+		set(shown);
+		said.textContent = shown ? "Your password is shown" : "Your password is hidden";
+	});
+	input.form.addEventListener("submit", () => { set(false); said.textContent = ""; });
 }
 for (const line of document.querySelectorAll("[data-caps]")) {
 	const input = document.getElementById(line.dataset.caps);
@@ -21,15 +29,33 @@ for (const line of document.querySelectorAll("[data-caps]")) {
 	input.addEventListener("blur", () => { line.textContent = ""; });
 }
 for (const form of document.querySelectorAll("form[data-once]")) {
+	const open = () => {
+		delete form.dataset.sent;
+		for (const b of form.querySelectorAll("[aria-busy]")) b.removeAttribute("aria-busy");
+	};
 	form.addEventListener("submit", (e) => {
 		if (form.dataset.sent) { e.preventDefault(); return; }
 		form.dataset.sent = "1";
 		const b = e.submitter || form.querySelector("button.main");
 		if (b) b.setAttribute("aria-busy", "true");
+		setTimeout(open, 15000); // stopped by hand, or a line that broke: the button works again
 	});
-	addEventListener("pageshow", () => {
-		delete form.dataset.sent;
-		for (const b of form.querySelectorAll("[aria-busy]")) b.removeAttribute("aria-busy");
-	});
+	addEventListener("pageshow", open);
 }
+const zoned = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
+const full = { day: "numeric", month: "long", year: "numeric", ...zoned };
+for (const t of document.querySelectorAll("time[datetime]")) {
+	const words = new Intl.DateTimeFormat("en-GB", t.dataset.as === "clock" ? zoned : full).format(new Date(t.dateTime)).replace(" at ", ", ");
+	if (t.dataset.as) t.textContent = words;
+	else t.title = words;
+}
+const form = document.querySelector("form[data-session]");
+if (form) document.addEventListener("visibilitychange", async () => {
+	if (document.visibilityState !== "visible" || form.dataset.sent) return;
+	try {
+		const r = await fetch(form.dataset.session, { headers: { Accept: "application/json" }, cache: "no-store" });
+		// Signed in elsewhere: the sign-in page knows the way on.
+		if (r.ok) location.replace(form.action + "?return_to=" + encodeURIComponent(form.elements.return_to.value));
+	} catch { /* offline: the page stays as it is */ }
+});
 document.querySelector("[data-focus]")?.focus();
