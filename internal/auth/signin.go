@@ -177,6 +177,9 @@ func (s *Service) pause(t *portal.Tenant, c portal.Client, g *guess) error {
 func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
 	if len(g.accounts) == 0 {
 		s.tallies.add(t.ID, c, failedUnknown)
+		if err := s.within(ctx, t, c.At, func(x *store.Tx) error { return x.Knock(ctx, g.email, g.device) }); err != nil {
+			return err
+		}
 		return g.answer(c)
 	}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {

@@ -60,7 +60,7 @@ func IDBytes[T ~string](s T) (raw [16]byte, ok bool) {
 	}
 	j := 0
 	for i := 0; i < 36; {
-		if s[i] == '-' {
+		if i == 8 || i == 13 || i == 18 || i == 23 { // and nowhere else
 			i++
 			continue
 		}

@@ -175,7 +175,7 @@ func (h *House) Person(t testing.TB, tenant portal.Tenant, v Visitor) portal.Use
 	if err != nil {
 		t.Fatal("hashing a password: ", err)
 	}
-	s, err := store.Open(h.DB.OperatorURL, store.Options{MaxConns: 2})
+	s, err := store.Open(h.DB.OperatorURL, store.Options{MaxConns: 2, Wait: 30 * time.Second}) // a busy machine is no reason to fail
 	if err != nil {
 		t.Fatal("opening the store as an operator: ", err)
 	}
