@@ -71,8 +71,16 @@ func NewSet(keep time.Duration) *Set {
 // Epoch is a number that grows with every change. Read it before reading facts, and keep it with them.
 func (s *Set) Epoch() uint64 { return s.epoch.Load() }
 
-// Apply notes a change.
+// Apply notes a change. One of a kind that this release does not know may be about anybody.
 func (s *Set) Apply(kind Kind, subject string, now time.Time) {
+	switch kind {
+	case KindSession, KindUser, KindTenant:
+	case KindDirectory:
+		return // no facts of a session
+	default:
+		s.All()
+		return
+	}
 	key, ok := key(kind, subject)
 	if !ok {
 		return
@@ -107,7 +115,7 @@ func (s *Set) Since(epoch uint64, session, user, tenant [16]byte) bool {
 
 func key(kind Kind, subject string) ([17]byte, bool) {
 	raw, ok := portal.IDBytes(subject)
-	if !ok || kind == KindDirectory {
+	if !ok {
 		return [17]byte{}, false
 	}
 	return join(kind[0], raw), true
