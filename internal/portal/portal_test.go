@@ -66,7 +66,7 @@ func TestAnAddressHasOneSpelling(t *testing.T) {
 		"ann@buyer.example": "ann@buyer.example", "ANN@BUYER.EXAMPLE": "ann@buyer.example", " Ann@Buyer.example ": "ann@buyer.example", "\tann@buyer.example": "ann@buyer.example",
 		"ann+tag@buyer.example": "ann+tag@buyer.example", "a.n.n@buyer.example": "a.n.n@buyer.example", "o'neill@buyer.example": "o'neill@buyer.example",
 		"ann@bücher.example": "ann@xn--bcher-kva.example", "ann@BÜCHER.example": "ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example": "ann@xn--bcher-kva.example", "ann@XN--BCHER-KVA.example": "ann@xn--bcher-kva.example",
-		"ann@ｂｕｙｅｒ.example": "ann@buyer.example", "ann@buyer。example": "ann@buyer.example", "ann@localhost": "ann@localhost", "1@2.example": "1@2.example",
+		"ann@ｂｕｙｅｒ.example": "ann@buyer.example", "ann@buyer。example": "ann@buyer.example", "ann@buyer.example\u200b": "ann@buyer.example", "ann@buy\u00ader.example": "ann@buyer.example", "ann@localhost": "ann@localhost", "1@2.example": "1@2.example",
 		strings.Repeat("a", 64) + "@buyer.example": Email(strings.Repeat("a", 64) + "@buyer.example"),
 	} {
 		got, err := ParseEmail(in)
@@ -81,7 +81,7 @@ func TestAnAddressHasOneSpelling(t *testing.T) {
 		"", " ", "ann", "@buyer.example", "ann@", "ann@@buyer.example", "ann@buyer@example.com", "a@b@c.example", "ann@buyer", "ann@.example", "ann@buyer..example", "ann@buyer.example.", "ann@-buyer.example",
 		".ann@buyer.example", "ann.@buyer.example", "a..n@buyer.example", "ann smith@buyer.example", "ann\x00@buyer.example", "ann@buyer.example\x00", "ann\r\n@buyer.example", "ann@buyer.example\r\nBcc: x@y.example",
 		"ann@buyer.example,bob@buyer.example", "ann@buyer.example;bob@buyer.example", "ann@buyer.example bob@buyer.example", "Ann <ann@buyer.example>", "<ann@buyer.example>", `"ann"@buyer.example`, `"a b"@buyer.example`, "ann(comment)@buyer.example",
-		"ann@[127.0.0.1]", "ann@buyer_example.com", "al\u0131ce@buyer.example", "\u00e4nn@buyer.example", "ann\u200b@buyer.example", "ＡＮＮ@buyer.example", "ann@buy\u200der.example", "K\u0069m@\u212a.example ​",
+		"ann@[127.0.0.1]", "ann@buyer_example.com", "al\u0131ce@buyer.example", "\u00e4nn@buyer.example", "ann\u200b@buyer.example", "ＡＮＮ@buyer.example", "ann@buy\u200der.example", "ann@buyer\u2028.example",
 		"ann\xff@buyer.example", "ann@buyer\xff.example", `["ann@buyer.example"]`, "mailto:ann@buyer.example", "ann\\@buyer.example",
 		strings.Repeat("a", 65) + "@buyer.example", "a@" + strings.Repeat("b", 64) + ".example", "a@" + long + "." + long + "." + long + "." + long + ".example", strings.Repeat(" ", 300) + "a@b.example" + strings.Repeat("x", 300),
 	} {
