@@ -44,7 +44,7 @@ func (d *desk) person(ctx context.Context, p who, act func(x *store.Tx, e portal
 		return err
 	}
 	return d.change(ctx, p.tenant, func(x *store.Tx) error {
-		rows, err := x.People(ctx, email)
+		rows, err := x.Named(ctx, email)
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func row(a store.Account) userRow {
 		state = u.Blocked
 	case a.Secret.MustChange:
 		state = "must change the password"
-	case a.Secret.PHC == "" && a.Secret.Legacy == "":
+	case a.Secret.Missing:
 		state = "no password"
 	}
 	company := u.CustomerCode

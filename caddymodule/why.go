@@ -194,7 +194,7 @@ func (k *clerk) whyEmail(ctx context.Context, s shop, email portal.Email) (out [
 	}
 	err = k.store.Within(ctx, s.id, k.now(), func(x *store.Tx) error {
 		out = nil
-		rows, err := x.People(ctx, email)
+		rows, err := x.Named(ctx, email)
 		if err != nil {
 			return err
 		}
@@ -349,7 +349,7 @@ func (k *clerk) whySession(ctx context.Context, s shop, id portal.SessionID) (ou
 		if err != nil {
 			return err
 		}
-		a, err := x.Account(ctx, ses.User)
+		a, err := x.Person(ctx, ses.User)
 		if err != nil && !errors.Is(err, store.ErrNone) {
 			return err
 		}

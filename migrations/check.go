@@ -3,6 +3,7 @@ package migrations
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,11 +16,11 @@ type Finding struct {
 }
 
 // groupRoles are the roles that the first file makes.
-var groupRoles = []string{"portalgate_gateway", "portalgate_operator", "portalgate_directory", "portalgate_changes"}
+var groupRoles = []string{"portalgate_gateway", "portalgate_operator", "portalgate_directory", "portalgate_changes", "portalgate_claim"}
 
 // leastServer are the minor releases from which on a line of PostgreSQL keeps row-level security shut in the ways that
 // we rely on (CVE-2025-8713, CVE-2024-10978).
-var leastServer = map[int]int{13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+var leastServer = map[int]int{15: 14, 16: 10, 17: 6}
 
 // Check looks at a database as the role that would migrate it, changes nothing, and says what Up would do and what
 // stands in its way.
@@ -42,58 +43,54 @@ func Check(ctx context.Context, url string) (found []Finding, err error) {
 		version                          int
 		role                             string
 		super, createRole, create, inPub bool
-		ours, theirs                     bool
-		applied                          int64
 		otherSessions                    int
 	)
 	err = tx.QueryRowContext(ctx, `select current_setting('server_version_num')::int, current_user::text, r.rolsuper, r.rolcreaterole,
 			has_database_privilege(current_database(), 'create'), has_schema_privilege('public', 'create'),
-			to_regclass('portalgate.schema_version') is not null, to_regclass('public.customer_users') is not null,
 			(select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())
-		from pg_roles r where r.rolname = current_user`).Scan(&version, &role, &super, &createRole, &create, &inPub, &ours, &theirs, &otherSessions)
+		from pg_roles r where r.rolname = current_user`).Scan(&version, &role, &super, &createRole, &create, &inPub, &otherSessions)
 	if err != nil {
 		return nil, fmt.Errorf("looking at the database: %w", err)
 	}
 	major, minor := version/10000, version%10000
 	switch least, known := leastServer[major]; {
-	case major < 13:
+	case major < 15:
 		say("server", "wrong", "PostgreSQL %d.%d is too old; 15 or newer is needed", major, minor)
 	case known && minor < least:
 		say("server", "note", "PostgreSQL %d.%d has known holes in row-level security; update it to %d.%d", major, minor, major, least)
 	default:
 		say("server", "ok", "PostgreSQL %d.%d", major, minor)
 	}
-	if theirs && !ours {
-		say("database", "wrong", "%v", ErrERP)
+	var not unfit
+	if err := fit(ctx, tx); errors.As(err, &not) {
+		say("database", "wrong", "%v", not)
 		return found, nil
+	} else if err != nil {
+		return nil, err
 	}
-	if ours {
-		if err := tx.QueryRowContext(ctx, `select coalesce(max(version_id), 0) from portalgate.schema_version where is_applied`).Scan(&applied); err != nil {
-			return nil, fmt.Errorf("reading the version: %w", err)
-		}
+	at, err := applied(ctx, tx)
+	if err != nil {
+		return nil, err
 	}
 	var pending []string
 	for _, f := range list("core") {
-		if number(f) > applied {
+		if number(f) > at {
 			pending = append(pending, f)
 		}
 	}
 	switch {
-	case applied > Latest():
-		say("database", "wrong", "it is at version %d and this program knows only up to %d; use the program of that release, or a newer one", applied, Latest())
-		return found, nil
 	case len(pending) == 0:
-		say("database", "ok", "it is at version %d: `migrate up` has nothing to do", applied)
+		say("database", "ok", "it is at version %d: `migrate up` has nothing to do", at)
 		return found, nil
-	case applied == 0:
+	case at == 0:
 		say("database", "ok", "it is empty of ours: `migrate up` makes the ERP-shaped tables and schema portalgate, and runs %s", strings.Join(pending, ", "))
 	default:
-		say("database", "ok", "it is at version %d: `migrate up` runs %s", applied, strings.Join(pending, ", "))
+		say("database", "ok", "it is at version %d: `migrate up` runs %s", at, strings.Join(pending, ", "))
 	}
 	if !create {
 		say("role", "wrong", "%s may not create a schema here; have its owner run: grant create on database … to %s", role, role)
 	}
-	if !inPub && applied == 0 {
+	if !inPub && at == 0 {
 		say("role", "wrong", "%s may not create tables in schema public; have its owner run: grant create on schema public to %s", role, role)
 	}
 	var missing []string

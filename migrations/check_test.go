@@ -39,7 +39,7 @@ func TestCheckSaysWhatUpWouldDoAndChangesNothing(t *testing.T) {
 		t.Errorf("a migrated database:\n%s", s)
 	}
 	db.Exec(t, `insert into portalgate.schema_version (version_id, is_applied) values (9999, true)`)
-	if s := said(t, db.OwnerURL); !strings.Contains(s, "wrong database: it is at version 9999") {
+	if s := said(t, db.OwnerURL); !strings.Contains(s, "wrong database: this database is at version 9999") {
 		t.Errorf("a database of a later release:\n%s", s)
 	}
 }

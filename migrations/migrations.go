@@ -1,9 +1,10 @@
 // Package migrations owns the schema: the SQL files beside it, the order they run in, and the lock under which they do.
 //
 // It refuses to touch a database that already holds an ERP's customer_users but not our version table: taking over a
-// live installation goes by stages, and this release installs new databases. It refuses to run beside another
-// migration; a second one waits, looks again, and finds nothing left to do. When the database goes away in the middle,
-// each file is a transaction of its own, so what was done stands and the next run goes on from there.
+// live installation goes by stages, and this release installs new databases. It refuses one of a later release, and one
+// whose tables belong to another role. It refuses to run beside another migration; a second one waits, looks again, and
+// finds nothing left to do. When the database goes away in the middle, each file is a transaction of its own, so what
+// was done stands and the next run goes on from there.
 //
 // # Why we probe for the lock
 //
@@ -17,13 +18,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver that goose speaks to
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -35,10 +36,11 @@ var files embed.FS
 // lockKey is the advisory lock of all migrations: "portalga" as a number.
 const lockKey = 0x706f7274616c6761
 
-const (
-	versionTable    = "portalgate.schema_version"
-	erpVersionTable = "portalgate.schema_version_erp"
-)
+// streams are the folders of a new database, in their order, and where goose keeps what was applied of each.
+var streams = []struct{ dir, table string }{
+	{"erp", "portalgate.schema_version_erp"},
+	{"core", "portalgate.schema_version"},
+}
 
 // Options are how a migration runs.
 type Options struct {
@@ -59,7 +61,7 @@ type Status struct {
 }
 
 // ErrERP means that the database belongs to an ERP.
-var ErrERP = errors.New("this database already holds an ERP's customer_users; this release installs new databases, and `portalgate migrate print` shows what it would make")
+var ErrERP error = unfit("this database already holds an ERP's customer_users; this release installs new databases, and `portalgate migrate print` shows what it would make")
 
 // Latest is the newest version this program knows.
 func Latest() int64 {
@@ -111,19 +113,14 @@ func Up(ctx context.Context, url string, o Options) (r Report, err error) {
 	}
 	defer unlock()
 
-	var ours, theirs bool
-	err = db.QueryRowContext(ctx, `select to_regclass('portalgate.schema_version') is not null, to_regclass('public.customer_users') is not null`).Scan(&ours, &theirs)
-	if err != nil {
-		return r, fmt.Errorf("looking at the database: %w", err)
-	}
-	if theirs && !ours {
-		return r, ErrERP
+	if err := fit(ctx, db); err != nil {
+		return r, err
 	}
 	// goose makes its version table before the first file, and that needs the schema.
 	if _, err := db.ExecContext(ctx, `create schema if not exists portalgate`); err != nil {
-		return r, fmt.Errorf("making schema portalgate: %w", err)
+		return r, fmt.Errorf("making schema portalgate: %w", said(err))
 	}
-	for _, stream := range []struct{ dir, table string }{{"erp", erpVersionTable}, {"core", versionTable}} {
+	for _, stream := range streams {
 		p, err := provider(db, stream.dir, stream.table)
 		if err != nil {
 			return r, err
@@ -140,7 +137,7 @@ func Up(ctx context.Context, url string, o Options) (r Report, err error) {
 			}
 		}
 		if err != nil {
-			return r, fmt.Errorf("migrating: %w", err)
+			return r, fmt.Errorf("migrating: %w", said(err))
 		}
 		if stream.dir == "core" {
 			if r.To, err = p.GetDBVersion(ctx); err != nil {
@@ -151,6 +148,80 @@ func Up(ctx context.Context, url string, o Options) (r Report, err error) {
 	return r, nil
 }
 
+// asker is a database or a transaction.
+type asker interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// unfit is a database that Up must not touch, and why.
+type unfit string
+
+func (u unfit) Error() string { return string(u) }
+
+// fit refuses a database that Up must not touch.
+func fit(ctx context.Context, db asker) error {
+	var (
+		ours, theirs bool
+		owner        sql.NullString // of our version table, where this role may not act as its owner
+	)
+	// The first stream's table alone is a first run that was cut off between the two.
+	err := db.QueryRowContext(ctx, `select count(*) > 0, to_regclass('public.customer_users') is not null,
+			min(pg_get_userbyid(c.relowner)) filter (where not pg_has_role(c.relowner, 'usage'))
+		from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'portalgate' and c.relname in ('schema_version', 'schema_version_erp')`).Scan(&ours, &theirs, &owner)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking at the database: %w", err)
+	case owner.Valid:
+		return unfit(fmt.Sprintf("schema portalgate belongs to role %s; migrate as that role", owner.String))
+	case theirs && !ours:
+		return ErrERP
+	case !ours:
+		return nil
+	}
+	version, err := applied(ctx, db)
+	if err != nil {
+		return err
+	}
+	if version > Latest() {
+		return unfit(fmt.Sprintf("this database is at version %d and this program knows only up to %d; use the program of that release, or a newer one", version, Latest()))
+	}
+	return nil
+}
+
+// said keeps what the server says, and which file it says it of, and leaves out the statement: goose quotes all of it.
+func said(err error) error {
+	var (
+		pg   *pgconn.PgError
+		part *goose.PartialError
+	)
+	if !errors.As(err, &pg) {
+		return err
+	}
+	what := errors.New(pg.Message)
+	if pg.Hint != "" {
+		what = fmt.Errorf("%s (%s)", pg.Message, pg.Hint)
+	}
+	if errors.As(err, &part) {
+		return fmt.Errorf("%s: %w", part.Failed.Source.Path, what)
+	}
+	return what
+}
+
+// applied is the version of a database; 0 is one without anything of ours.
+func applied(ctx context.Context, db asker) (version int64, err error) {
+	var ours bool
+	if err := db.QueryRowContext(ctx, `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'portalgate' and c.relname = 'schema_version')`).Scan(&ours); err != nil {
+		return 0, fmt.Errorf("looking at the database: %w", err)
+	}
+	if !ours {
+		return 0, nil
+	}
+	if err := db.QueryRowContext(ctx, `select coalesce(max(version_id), 0) from portalgate.schema_version where is_applied`).Scan(&version); err != nil {
+		return 0, fmt.Errorf("reading the version: %w", said(err))
+	}
+	return version, nil
+}
+
 // Where says where a database stands, and changes nothing.
 func Where(ctx context.Context, url string) (s Status, err error) {
 	s.Latest = Latest()
@@ -159,14 +230,8 @@ func Where(ctx context.Context, url string) (s Status, err error) {
 		return s, err
 	}
 	defer db.Close()
-	var ours bool
-	if err := db.QueryRowContext(ctx, `select to_regclass('portalgate.schema_version') is not null`).Scan(&ours); err != nil {
-		return s, fmt.Errorf("looking at the database: %w", err)
-	}
-	if ours {
-		if err := db.QueryRowContext(ctx, `select coalesce(max(version_id), 0) from portalgate.schema_version where is_applied`).Scan(&s.Version); err != nil {
-			return s, fmt.Errorf("reading the version: %w", err)
-		}
+	if s.Version, err = applied(ctx, db); err != nil {
+		return s, err
 	}
 	for _, f := range list("core") {
 		if number(f) > s.Version {
@@ -174,24 +239,6 @@ func Where(ctx context.Context, url string) (s Status, err error) {
 		}
 	}
 	return s, nil
-}
-
-// Print writes the SQL that Up would run on an empty database, for a DBA to read or to run by hand.
-func Print(w io.Writer) error {
-	fmt.Fprintln(w, "create schema if not exists portalgate;")
-	for _, dir := range []string{"erp", "core"} {
-		for _, f := range list(dir) {
-			b, err := files.ReadFile(dir + "/" + f)
-			if err != nil {
-				return fmt.Errorf("reading %s: %w", f, err)
-			}
-			up, _, _ := strings.Cut(string(b), "-- +goose Down")
-			if _, err := fmt.Fprintf(w, "\n-- %s/%s\n%s", dir, f, strings.TrimPrefix(up, "-- +goose Up\n")); err != nil {
-				return fmt.Errorf("writing %s: %w", f, err)
-			}
-		}
-	}
-	return nil
 }
 
 func open(ctx context.Context, url string) (*sql.DB, error) {

@@ -186,7 +186,7 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 			return err
 		}
 		if g.device == "" {
-			if err := x.Mirror(ctx, g.email, g.try.Lockout); err != nil {
+			if err := x.Mirror(ctx, g.email); err != nil {
 				return err
 			}
 		}

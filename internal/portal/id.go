@@ -20,6 +20,8 @@ type (
 	DeviceID string
 	// AttemptID names a sign-in under way.
 	AttemptID string
+	// LetterID names a letter in the outbox.
+	LetterID string
 )
 
 // NilTenant is the tenant of nobody. The database roles have it as their default, so that a policy that casts the

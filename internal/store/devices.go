@@ -28,9 +28,14 @@ func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, l
 	return id, isNew, nil
 }
 
-// ForgetDevices makes every browser of these people unknown, but for the one with that digest (REC-05).
-func (x *Tx) ForgetDevices(ctx context.Context, users []portal.UserID, except []byte) error {
-	_, err := x.tx.Exec(ctx, `delete from portalgate.devices where tenant_id = $1 and user_id = any ($2::uuid[]) and digest is distinct from $3`, x.tenant, users, except)
+// ForgetDevices makes every browser of these people unknown, but for the one with that digest (REC-05). A command spares
+// none, and may not read digests.
+func (x *Tx) ForgetDevices(ctx context.Context, users []portal.UserID, except []byte) (err error) {
+	if except == nil {
+		_, err = x.tx.Exec(ctx, `delete from portalgate.devices where tenant_id = $1 and user_id = any ($2::uuid[])`, x.tenant, users)
+	} else {
+		_, err = x.tx.Exec(ctx, `delete from portalgate.devices where tenant_id = $1 and user_id = any ($2::uuid[]) and digest <> $3`, x.tenant, users, except)
+	}
 	if err != nil {
 		return fmt.Errorf("forgetting devices: %w", err)
 	}

@@ -18,7 +18,7 @@ type Try struct {
 }
 
 // account is what a purse is counted by: a digest of the canonical address, so that an address without an account has
-// a purse like any other and the table is no list of addresses.
+// a purse like any other and the table is no list of addresses. The database makes the same with portalgate.account.
 func account(t portal.TenantID, e portal.Email) []byte {
 	d := sha256.Sum256([]byte("portalgate account\x00" + string(t) + "\x00" + string(e)))
 	return d[:]
@@ -74,7 +74,7 @@ func (x *Tx) ReturnTry(ctx context.Context, e portal.Email, device portal.Device
 	if device != "" {
 		return nil // the strangers' purse is what the ERP's columns tell of
 	}
-	return x.Mirror(ctx, e, portal.Lockout{})
+	return x.Mirror(ctx, e)
 }
 
 // RefundTry takes back exactly one paid try: the check itself failed, and nobody was told anything.
@@ -87,17 +87,19 @@ func (x *Tx) RefundTry(ctx context.Context, e portal.Email, device portal.Device
 	return nil
 }
 
-// Mirror keeps the ERP's two columns about failures truthful on every row of an address (M04): what the strangers'
-// purse says, without ever reaching the number at which the ERP's old trigger would switch the account off.
-func (x *Tx) Mirror(ctx context.Context, e portal.Email, l portal.Lockout) error {
-	var until *time.Time
-	if !l.RestsUntil.IsZero() {
-		until = &l.RestsUntil
-	}
-	_, err := x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = least($3::integer, $5), account_locked_until = $4
-		where id in (select id from public.customer_users where tenant_id = $1 and lower(email) = $2 and deleted_at is null
-			and (failed_login_attempts, account_locked_until) is distinct from (least($3::integer, $5), $4::timestamptz) order by id for no key update)`,
-		x.tenant, string(e), l.Failures, until, portal.FreeFailures)
+// Mirror makes the ERP's two columns about failures show what the strangers' purse says now, on every row of the address
+// (M04). Where the ERP's own function switches an account off at the fifth failure, the number stays below it. It reads
+// the purse itself, so that the last of several parallel failures leaves the truth, in whatever order they end.
+func (x *Tx) Mirror(ctx context.Context, e portal.Email) error {
+	_, err := x.tx.Exec(ctx, `with purse as (
+			select coalesce(max(failures), 0) as n, max(rests_until) as until from portalgate.lockouts where tenant_id = $1 and account = $3 and purse = ''
+		), shown as (
+			select case when to_regprocedure('public.lock_customer_account_on_failed_login()') is null then least(n, $5) else least(n, $4) end as n, until from purse
+		), rows as (
+			select u.id from public.customer_users u, shown where u.tenant_id = $1 and lower(u.email) = $2 and u.deleted_at is null
+				and (u.failed_login_attempts, u.account_locked_until) is distinct from (shown.n, shown.until) order by u.id for no key update of u
+		) update public.customer_users set failed_login_attempts = shown.n, account_locked_until = shown.until from shown where id in (select id from rows)`,
+		x.tenant, string(e), account(x.tenant, e), portal.FreeFailures, x.lockout.Close)
 	if err != nil {
 		return fmt.Errorf("mirroring failures: %w", err)
 	}
@@ -110,7 +112,7 @@ func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("unlocking: %w", err)
 	}
-	return tag.RowsAffected(), x.Mirror(ctx, e, portal.Lockout{})
+	return tag.RowsAffected(), x.Mirror(ctx, e)
 }
 
 // Rest is a purse that rests or is closed, for operators.
@@ -162,18 +164,39 @@ func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
 }
 
 // SweepLockouts forgets purses that are empty again, some at a time: whoever guesses at addresses that nobody has must
-// not fill the table (DOS-04). A closed purse stays.
+// not fill the table (DOS-04). A closed purse stays. What the ERP's columns showed of a purse goes with it.
 func (s *Store) SweepLockouts(ctx context.Context, t portal.TenantID, now time.Time, most int) (n int64, err error) {
 	err = s.Within(ctx, t, now, func(x *Tx) error {
-		tag, err := x.tx.Exec(ctx, `delete from portalgate.lockouts where (tenant_id, account, purse) in (
+		rows, err := x.tx.Query(ctx, `delete from portalgate.lockouts where (tenant_id, account, purse) in (
 				select tenant_id, account, purse from portalgate.lockouts
 				where tenant_id = $1 and last_failure < $2 and failures < $3 and (rests_until is null or rests_until <= $4)
-				order by last_failure limit $5 for update skip locked)`,
+				order by last_failure limit $5 for update skip locked)
+			returning account, purse = ''`,
 			t, now.Add(-s.lockout.Kept), s.lockout.Close, now, most)
 		if err != nil {
 			return fmt.Errorf("forgetting old lockouts: %w", err)
 		}
-		n = tag.RowsAffected()
+		var (
+			account   []byte
+			strangers bool
+			gone      [][]byte
+		)
+		tag, err := pgx.ForEachRow(rows, []any{&account, &strangers}, func() error {
+			if strangers {
+				gone = append(gone, account)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("forgetting old lockouts: %w", err)
+		}
+		if n = tag.RowsAffected(); len(gone) == 0 {
+			return nil
+		}
+		if _, err = x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = 0, account_locked_until = null
+			where tenant_id = $1 and (failed_login_attempts <> 0 or account_locked_until is not null) and portalgate.account(tenant_id, lower(email)) = any ($2)`, t, gone); err != nil {
+			return fmt.Errorf("mirroring forgotten lockouts: %w", err)
+		}
 		return nil
 	})
 	return n, err

@@ -148,13 +148,44 @@ func (x *Tx) AddCustomer(ctx context.Context, code, name string) error {
 	return said(err)
 }
 
+// What a command may know of the people: nothing that opens an account. Whether there is a password is known only from
+// our own table, and from the ERP's saying that a person comes by single sign-on.
+const listedColumns = personColumns + `, coalesce(k.version, 0), coalesce(k.must_change, false), k.version is null and u.sso_provider is not null`
+
+func scanListed(row pgx.CollectableRow) (a Account, err error) {
+	err = row.Scan(append(userFields(&a.User), &a.Secret.Version, &a.Secret.MustChange, &a.Secret.Missing)...)
+	a.User = completed(a.User)
+	return a, err
+}
+
 // Users lists a tenant's people by address.
 func (x *Tx) Users(ctx context.Context, limit int) ([]Account, error) {
-	rows, err := x.tx.Query(ctx, `select `+accountColumns+accountFrom+`where u.tenant_id = $1 and u.deleted_at is null order by lower(u.email), u.id limit $2`, x.tenant, limit)
+	rows, err := x.tx.Query(ctx, `select `+listedColumns+accountFrom+`where u.tenant_id = $1 and u.deleted_at is null order by lower(u.email), u.id limit $2`, x.tenant, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing people: %w", err)
 	}
-	return pgx.CollectRows(rows, scanAccount)
+	return pgx.CollectRows(rows, scanListed)
+}
+
+// Named are the rows of one address, in the order of People, without anything that opens them.
+func (x *Tx) Named(ctx context.Context, e portal.Email) ([]Account, error) {
+	rows, err := x.tx.Query(ctx, `select `+listedColumns+accountFrom+`
+		where u.tenant_id = $1 and lower(u.email) = $2 and u.deleted_at is null
+		order by u.last_login_at desc nulls last, u.created_at, u.id`, x.tenant, string(e))
+	if err != nil {
+		return nil, fmt.Errorf("looking for %s: %w", e.Masked(), err)
+	}
+	return pgx.CollectRows(rows, scanListed)
+}
+
+// Person is one row by its id, without anything that opens it.
+func (x *Tx) Person(ctx context.Context, id portal.UserID) (Account, error) {
+	rows, err := x.tx.Query(ctx, `select `+listedColumns+accountFrom+`where u.id = $1`, id)
+	if err != nil {
+		return Account{}, fmt.Errorf("reading a person: %w", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanListed)
+	return a, said(err)
 }
 
 // LastSignIn is when a person was last here; zero: never.

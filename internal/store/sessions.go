@@ -60,43 +60,21 @@ func scanSession(row pgx.CollectableRow, more ...any) (s portal.Session, err err
 	return s, nil
 }
 
-// person are the columns of a session's person, read together with it.
-type person struct {
-	user portal.User
-	rest [6]any // hash, phc, key, digest, version, must_change: read with the account, of no use here
-}
-
-func (p *person) fields() []any {
-	u := &p.user
-	var skip [6]any
-	f := []any{&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language, &u.Blocked}
-	for i := range skip {
-		f = append(f, &p.rest[i])
-	}
-	return f
-}
-
-func (p *person) done() (portal.User, bool) {
-	suspended := p.user.Blocked == "tenant suspended"
-	p.user.Active = p.user.Blocked == ""
-	p.user.OwnCompany = p.user.CustomerCode == ownCompany
-	return p.user, suspended
-}
+const suspended = "tenant suspended"
 
 const sessionFrom = ` from portalgate.sessions s
 	join public.customer_users u on u.id = s.user_id
 	join public.customers c on c.id = u.customer_id
-	join public.tenants t on t.id = s.tenant_id
-	left join portalgate.credentials k on k.user_id = u.id `
+	join public.tenants t on t.id = s.tenant_id `
 
 // Facts reads a session for the hot road, in one trip.
 func (s *Store) Facts(ctx context.Context, t portal.TenantID, id portal.SessionID, now time.Time) (f Facts, err error) {
 	err = s.single(ctx, t, now, func(rows pgx.Rows) error {
-		var p person
-		f.Session, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (portal.Session, error) { return scanSession(row, p.fields()...) })
-		f.User, f.TenantSuspended = p.done()
+		f.Session, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (portal.Session, error) { return scanSession(row, userFields(&f.User)...) })
+		f.User = completed(f.User)
+		f.TenantSuspended = f.User.Blocked == suspended
 		return err
-	}, `select `+sessionColumns+`, `+accountColumns+sessionFrom+`where s.id = $1`, id)
+	}, `select `+sessionColumns+`, `+personColumns+sessionFrom+`where s.id = $1`, id)
 	return f, said(err)
 }
 
@@ -202,11 +180,8 @@ func (x *Tx) Sessions(ctx context.Context, users []portal.UserID) ([]portal.Sess
 
 // Refresh reads a refresh token and locks its family, so that parallel uses take turns.
 func (x *Tx) Refresh(ctx context.Context, d secret.Digest) (r Refresh, err error) {
-	var (
-		p              person
-		replaced, seen *time.Time
-	)
-	rows, err := x.tx.Query(ctx, `select `+sessionColumns+`, r.generation, r.key_id, r.replaced_at, r.successor_presented_at, v.digest, `+accountColumns+sessionFrom+`
+	var replaced, seen *time.Time
+	rows, err := x.tx.Query(ctx, `select `+sessionColumns+`, r.generation, r.key_id, r.replaced_at, r.successor_presented_at, v.digest, `+personColumns+sessionFrom+`
 		join portalgate.refresh_tokens r on r.session_id = s.id
 		left join portalgate.devices v on v.id = s.device_id
 		where r.digest = $1 for update of s, r`, d[:])
@@ -214,12 +189,13 @@ func (x *Tx) Refresh(ctx context.Context, d secret.Digest) (r Refresh, err error
 		return r, fmt.Errorf("reading a refresh token: %w", err)
 	}
 	r.Session, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (portal.Session, error) {
-		return scanSession(row, append([]any{&r.Generation, &r.KeyID, &replaced, &seen, &r.DeviceDigest}, p.fields()...)...)
+		return scanSession(row, append([]any{&r.Generation, &r.KeyID, &replaced, &seen, &r.DeviceDigest}, userFields(&r.User)...)...)
 	})
 	if err != nil {
 		return r, said(err)
 	}
-	r.User, r.TenantSuspended = p.done()
+	r.User = completed(r.User)
+	r.TenantSuspended = r.User.Blocked == suspended
 	if replaced != nil {
 		r.ReplacedAt = *replaced
 	}

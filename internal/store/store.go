@@ -188,6 +188,7 @@ type Tx struct {
 	tenant  portal.TenantID
 	now     time.Time
 	lockout portal.LockoutRule
+	judged  map[portal.UserID][]byte // digests of the ERP's values that Account has read
 }
 
 // Now is the gateway's time in this transaction.
@@ -198,7 +199,8 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 	if _, ok := portal.IDBytes(t); !ok {
 		return fmt.Errorf("beginning a transaction: tenant %q: %w", t, portal.ErrID)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	end := time.Now().Add(s.wait)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	conn, tx, err := s.begin(ctx, t, now)
 	if err != nil {
@@ -208,10 +210,12 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 	done := false
 	defer func() {
 		if !done { // an error or a panic: nothing of it stays
-			_ = tx.Rollback(context.WithoutCancel(ctx)) // a connection that cannot roll back is closed by the pool
+			undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
+			defer cancel()
+			_ = tx.Rollback(undo) // a connection that cannot roll back is closed by the pool
 		}
 	}()
-	if err := fn(&Tx{tx, t, now, s.lockout}); err != nil {
+	if err := fn(&Tx{tx: tx, tenant: t, now: now, lockout: s.lockout}); err != nil {
 		return said(err)
 	}
 	if err := tx.Commit(ctx); err != nil {

@@ -22,6 +22,9 @@ type Secret struct {
 	PHC, KeyID, Legacy string
 	Version            int64 // of our hash; 0: none yet
 	MustChange         bool
+	Missing            bool // nobody has set a password, or the person comes by single sign-on
+
+	beside []byte // the digest of the ERP's value
 }
 
 // Account is a row of customer_users and what opens it.
@@ -33,37 +36,50 @@ type Account struct {
 // ownCompany is the customer code of the tenant's own company, which people without a company of their own belong to.
 const ownCompany = "!portalgate"
 
-const accountColumns = `u.id::text, u.customer_id::text, c.customer_code, c.customer_name, u.email, coalesce(u.first_name, ''), coalesce(u.last_name, ''),
+// personColumns are what everybody may know of a row.
+const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.customer_name, u.email, coalesce(u.first_name, ''), coalesce(u.last_name, ''),
 	u.role, coalesce(u.is_email_verified, false), coalesce(u.preferred_language, ''),
 	case when u.deleted_at is not null then 'deleted'
 		when not coalesce(u.is_active, false) then 'inactive'
 		when c.deleted_at is not null or not coalesce(c.is_active, false) then 'company closed'
 		when not coalesce(c.portal_enabled, false) then 'portal closed'
 		when t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null then 'tenant suspended'
-		else '' end,
-	coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false)`
+		else '' end`
+
+const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false)`
 
 const accountFrom = ` from public.customer_users u
 	join public.customers c on c.id = u.customer_id
 	join public.tenants t on t.id = u.tenant_id
 	left join portalgate.credentials k on k.user_id = u.id `
 
+func userFields(u *portal.User) []any {
+	return []any{&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language, &u.Blocked}
+}
+
+// completed derives what follows from the columns.
+func completed(u portal.User) portal.User {
+	u.Active = u.Blocked == ""
+	u.OwnCompany = u.CustomerCode == ownCompany
+	return u
+}
+
 func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 	var (
 		hash   string
 		digest []byte
-		u      = &a.User
 	)
-	err = row.Scan(&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language,
-		&u.Blocked, &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange)
-	u.Active = u.Blocked == ""
-	u.OwnCompany = u.CustomerCode == ownCompany
-	if hash != "" && hash != noPassword && !secret.Equal(digest, legacyDigest(hash)) {
+	err = row.Scan(append(userFields(&a.User), &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange)...)
+	a.User = completed(a.User)
+	a.Secret.beside = legacyDigest(hash)
+	if hash != "" && hash != noPassword && !secret.Equal(digest, a.Secret.beside) {
 		a.Secret.Legacy, a.Secret.PHC = hash, "" // the ERP's word wins
 	}
+	a.Secret.Missing = a.Secret.Legacy == "" && a.Secret.PHC == ""
 	return a, err
 }
 
+// legacyDigest is what trigger portalgate.beside makes of the ERP's value.
 func legacyDigest(hash string) []byte {
 	d := sha256.Sum256([]byte("portalgate legacy\x00" + hash))
 	return d[:]
@@ -87,21 +103,23 @@ func (x *Tx) Account(ctx context.Context, id portal.UserID) (Account, error) {
 		return Account{}, fmt.Errorf("reading an account: %w", err)
 	}
 	a, err := pgx.CollectExactlyOneRow(rows, scanAccount)
+	if err == nil {
+		if x.judged == nil {
+			x.judged = map[portal.UserID][]byte{}
+		}
+		x.judged[id] = a.Secret.beside
+	}
 	return a, said(err)
 }
 
-// PutSecret sets our hash if nobody has changed it since version ifVersion was read; false if somebody has. The
-// digest of the ERP's present value is kept beside it, so that a change of the ERP's is noticed.
+// PutSecret sets our hash if nobody has changed it since version ifVersion was read; false if somebody has. Beside it
+// stays the digest of the ERP's value, so that a change of the ERP's is noticed: of the value that this transaction has
+// read with Account, or else of the present one. What the ERP changes between that reading and this writing wins.
 func (x *Tx) PutSecret(ctx context.Context, id portal.UserID, phc, keyID string, ifVersion int64, mustChange bool) (bool, error) {
-	var hash string
-	if err := x.tx.QueryRow(ctx, `select coalesce(password_hash, '') from public.customer_users where id = $1`, id).Scan(&hash); err != nil {
-		return false, said(fmt.Errorf("reading the old hash: %w", err))
-	}
 	tag, err := x.tx.Exec(ctx, `insert into portalgate.credentials as k (user_id, tenant_id, phc, key_id, legacy_digest, version, must_change, changed_at)
 		values ($1, $2, $3, $4, $5, 1, $6, $7)
-		on conflict (user_id) do update set phc = excluded.phc, key_id = excluded.key_id, legacy_digest = excluded.legacy_digest,
-			version = k.version + 1, must_change = excluded.must_change, changed_at = excluded.changed_at
-		where k.version = $8`, id, x.tenant, phc, keyID, legacyDigest(hash), mustChange, x.now, ifVersion)
+		on conflict (user_id) do update set phc = $3, key_id = $4, legacy_digest = $5, version = k.version + 1, must_change = $6, changed_at = $7
+		where k.version = $8`, id, x.tenant, phc, keyID, x.judged[id], mustChange, x.now, ifVersion)
 	if err != nil {
 		return false, fmt.Errorf("storing a password: %w", err)
 	}

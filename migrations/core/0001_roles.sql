@@ -5,25 +5,36 @@
 do $$
 declare
 	r text;
+	missing text[] := '{}';
+	may text := case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end;
 begin
-	foreach r in array array['portalgate_gateway', 'portalgate_operator', 'portalgate_directory', 'portalgate_changes'] loop
+	foreach r in array array['portalgate_gateway', 'portalgate_operator', 'portalgate_directory', 'portalgate_changes', 'portalgate_claim'] loop
+		continue when exists (select from pg_roles where rolname = r);
 		begin
 			execute format('create role %I nologin', r);
 		exception
 			when duplicate_object or unique_violation then null;
-			when insufficient_privilege then
-				if not exists (select from pg_roles where rolname = r) then
-					raise exception 'this role may not create roles: have an administrator run: create role % nologin', r
-						using errcode = 'insufficient_privilege';
-				end if;
+			when insufficient_privilege then missing := missing || format('create role %I nologin;', r);
 		end;
 	end loop;
-	-- The two function owners own nothing but one function each, and giving a function to a role needs membership in it.
-	foreach r in array array['portalgate_directory', 'portalgate_changes'] loop
-		if not pg_has_role(current_user, r, 'member') then
-			execute format('grant %I to current_user', r);
+	-- The three function owners own nothing but one function each, and giving a function to a role needs membership in it.
+	foreach r in array array['portalgate_directory', 'portalgate_changes', 'portalgate_claim'] loop
+		if not exists (select from pg_roles where rolname = r) then
+			missing := missing || format('grant %I to %I;', r, current_user);
+			continue;
 		end if;
+		continue when pg_has_role(current_user, r, may);
+		begin
+			execute format('grant %I to current_user', r);
+		exception
+			when unique_violation then null;
+			when insufficient_privilege then missing := missing || format('grant %I to %I;', r, current_user);
+		end;
 	end loop;
+	if missing <> '{}' then
+		raise exception 'role % may not make the roles that are missing; have an administrator run: %', current_user, array_to_string(missing, ' ')
+			using errcode = 'insufficient_privilege';
+	end if;
 end $$;
 -- +goose StatementEnd
 

@@ -36,9 +36,15 @@ begin
 	insert into portalgate.revocations (tenant_id, kind, subject, at) values (tenant, what, which, portalgate.gateway_time());
 	if what = 'user' and tg_op = 'UPDATE' and (o -> 'password_hash' is distinct from n -> 'password_hash'
 			or not coalesce((n ->> 'is_active')::boolean, false) or n ->> 'deleted_at' is not null or o -> 'tenant_id' is distinct from n -> 'tenant_id') then
-		update portalgate.sessions set ended_at = portalgate.gateway_time(),
-			end_reason = case when o -> 'password_hash' is distinct from n -> 'password_hash' then 'password_changed' else 'user_blocked' end
-			where which = any (choices) and ended_at is null;
+		-- A block of its own: when a sign-in holds the row and this write would wait for it and it for this write, the
+		-- note above stands, and every gateway asks again.
+		begin
+			update portalgate.sessions set ended_at = portalgate.gateway_time(),
+				end_reason = case when o -> 'password_hash' is distinct from n -> 'password_hash' then 'password_changed' else 'user_blocked' end
+				where which = any (choices) and ended_at is null;
+		exception when others then
+			raise warning 'portalgate could not end the sessions of %: %', which, sqlerrm;
+		end;
 	end if;
 	-- Never back to an empty text: a policy of the ERP's that casts the setting would fail on it, and shows no rows for
 	-- the tenant of nobody as it does for none.
@@ -53,8 +59,7 @@ create trigger portalgate_erp_hand after insert or update or delete on public.cu
 create trigger portalgate_erp_hand after update or delete on public.customers for each row execute function portalgate.erp_hand();
 create trigger portalgate_erp_hand after insert or update or delete on public.tenants for each row execute function portalgate.erp_hand();
 -- +goose StatementEnd
-revoke all on function portalgate.erp_hand(), portalgate.announce(), portalgate.gateway_time() from public;
-grant execute on function portalgate.gateway_time() to portalgate_gateway, portalgate_operator;
+revoke all on function portalgate.erp_hand() from public;
 
 -- +goose Down
 drop function portalgate.erp_hand() cascade;

@@ -1,6 +1,7 @@
 -- +goose Up
 -- The ERP-shaped tables, for databases without an ERP only. The columns are those that the ERP's own migrations give
--- them, so that a gateway on an ERP's database and one on its own run the same queries.
+-- them, so that a gateway on an ERP's database and one on its own run the same queries. Here references name the tenant
+-- as well, so that no row can point at another tenant's.
 
 create table public.tenants (
 	id uuid primary key default gen_random_uuid(),
@@ -25,12 +26,13 @@ create table public.customers (
 	portal_disabled_at timestamptz,
 	portal_welcome_email_sent_at timestamptz,
 	deleted_at timestamptz,
+	unique (tenant_id, id),
 	unique (tenant_id, customer_code)
 );
 
 create table public.customer_users (
 	id uuid primary key default gen_random_uuid(),
-	customer_id uuid not null references public.customers (id) on delete restrict,
+	customer_id uuid not null,
 	tenant_id uuid not null references public.tenants (id),
 	email varchar(255) not null,
 	password_hash varchar(255),
@@ -65,6 +67,8 @@ create table public.customer_users (
 	updated_at timestamptz default now(),
 	created_by uuid,
 	deleted_at timestamptz,
+	unique (tenant_id, id),
+	foreign key (tenant_id, customer_id) references public.customers (tenant_id, id) on delete restrict on update cascade,
 	constraint customer_users_customer_email unique (customer_id, email),
 	constraint chk_customer_users_sso check ((password_hash is not null and sso_provider is null) or (password_hash is null and sso_provider is not null))
 );
@@ -75,7 +79,7 @@ create index customer_users_email on public.customer_users (tenant_id, lower(ema
 create table public.customer_activity_log (
 	id uuid primary key default gen_random_uuid(),
 	tenant_id uuid not null references public.tenants (id),
-	customer_user_id uuid not null references public.customer_users (id) on delete cascade,
+	customer_user_id uuid not null,
 	activity_type varchar(50) not null,
 	sales_order_id uuid,
 	quote_id uuid,
@@ -87,7 +91,8 @@ create table public.customer_activity_log (
 	metadata jsonb,
 	is_suspicious boolean default false,
 	security_notes text,
-	created_at timestamptz default now()
+	created_at timestamptz default now(),
+	foreign key (tenant_id, customer_user_id) references public.customer_users (tenant_id, id) on delete cascade on update cascade
 );
 create index customer_activity_log_user on public.customer_activity_log (tenant_id, customer_user_id, created_at desc);
 create index customer_activity_log_created_at on public.customer_activity_log (created_at desc);

@@ -71,8 +71,9 @@ func newest(dirs []string) (best binaries, found bool) {
 
 var versionText = regexp.MustCompile(`\(PostgreSQL\) (\d+)(?:\.(\d+))?`)
 
-// oldest is the oldest PostgreSQL whose xid8 functions, which the schema needs, are there.
-const oldest = 13
+// oldest is the oldest PostgreSQL that can hold the schema: a reference there sets one column of two to null. It is
+// also the oldest that is still mended.
+const oldest = 15
 
 func look(dir string) (binaries, error) {
 	for _, program := range []string{"initdb", "postgres"} {
