@@ -1,17 +1,17 @@
 -- +goose Up
 -- Everything of ours. Each table that belongs to a tenant has forced row-level security, closed when no tenant is set.
 -- A reference from one such table to another names the tenant too: the check of a foreign key sees the rows of all
--- tenants, and a row must not be able to point at another tenant's. A person whom the ERP moves takes the rows along,
--- because an ERP's write never fails because of us.
+-- tenants, and a row must not be able to point at another tenant's. A person whom the ERP moves takes the rows along, a
+-- tenant that it deletes has none: an ERP's write never fails because of us.
 
 create table portalgate.hosts (
 	host text primary key check (host = lower(host) and host !~ '[^a-z0-9.-]' and length(host) between 1 and 253),
-	tenant_id uuid not null references public.tenants (id)
+	tenant_id uuid not null references public.tenants (id) on delete cascade
 );
 create index hosts_tenant on portalgate.hosts (tenant_id);
 
 create table portalgate.settings (
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	key text not null,
 	value jsonb not null,
 	version bigint not null default 1,
@@ -21,7 +21,7 @@ create table portalgate.settings (
 
 create table portalgate.credentials (
 	user_id uuid primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	phc text not null,
 	key_id text not null default '',
 	legacy_digest bytea not null,
@@ -33,7 +33,7 @@ create table portalgate.credentials (
 create index credentials_tenant on portalgate.credentials (tenant_id);
 
 create table portalgate.lockouts (
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	account bytea not null,
 	purse text not null default '',
 	failures integer not null,
@@ -46,7 +46,7 @@ create index lockouts_age on portalgate.lockouts (tenant_id, last_failure);
 
 create table portalgate.devices (
 	id uuid primary key default gen_random_uuid(),
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	user_id uuid not null,
 	digest bytea not null,
 	label text not null,
@@ -60,7 +60,7 @@ create table portalgate.devices (
 
 create table portalgate.sessions (
 	id uuid primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	user_id uuid not null,
 	choices uuid[] not null,
 	device_id uuid,
@@ -89,7 +89,7 @@ create index sessions_user on portalgate.sessions (tenant_id, user_id, created_a
 
 create table portalgate.refresh_tokens (
 	digest bytea primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	session_id uuid not null,
 	generation integer not null,
 	key_id text not null,
@@ -104,7 +104,7 @@ create unique index refresh_tokens_leaf on portalgate.refresh_tokens (session_id
 
 create table portalgate.attempts (
 	id uuid primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	digest bytea not null unique,
 	users uuid[] not null,
 	verified boolean not null,
@@ -122,7 +122,7 @@ create index attempts_expiry on portalgate.attempts (tenant_id, expires_at);
 -- whether somebody has an account is looked up when the letter departs, not when it is asked for.
 create table portalgate.outbox (
 	id uuid primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	kind text not null,
 	user_id uuid,
 	address bytea not null,
@@ -147,7 +147,7 @@ create index outbox_done on portalgate.outbox (tenant_id, done_at) where state <
 
 create table portalgate.events (
 	id bigint generated always as identity primary key,
-	tenant_id uuid not null references public.tenants (id),
+	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	verb text not null,
 	at timestamptz not null,
 	user_id uuid,
@@ -229,4 +229,7 @@ create trigger beside before insert or update on portalgate.credentials for each
 revoke all on function portalgate.gateway_time(), portalgate.announce(), portalgate.beside(), portalgate.account(uuid, text) from public;
 
 -- +goose Down
-drop schema portalgate cascade;
+-- The schema stays: what was applied is written in it.
+drop table portalgate.hosts, portalgate.settings, portalgate.credentials, portalgate.lockouts, portalgate.refresh_tokens, portalgate.sessions, portalgate.devices,
+	portalgate.attempts, portalgate.outbox, portalgate.events, portalgate.revocations, portalgate.keys;
+drop function portalgate.gateway_time(), portalgate.account(uuid, text), portalgate.announce(), portalgate.beside();

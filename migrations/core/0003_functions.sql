@@ -107,3 +107,14 @@ grant select, insert on portalgate.keys to portalgate_operator;
 
 -- +goose Down
 drop function portalgate.directory(), portalgate.changes(xid8), portalgate.claim(integer);
+drop policy portalgate_directory on portalgate.hosts;
+drop policy portalgate_directory on portalgate.settings;
+drop policy portalgate_directory on public.tenants;
+drop policy portalgate_changes on portalgate.revocations;
+drop policy portalgate_claim_look on portalgate.outbox;
+drop policy portalgate_claim on portalgate.outbox;
+revoke all on all tables in schema portalgate from portalgate_gateway, portalgate_operator, portalgate_directory, portalgate_changes, portalgate_claim;
+revoke all on all functions in schema portalgate from portalgate_gateway, portalgate_operator, portalgate_directory, portalgate_changes, portalgate_claim;
+revoke all on public.tenants, public.customers, public.customer_users, public.customer_activity_log from portalgate_gateway, portalgate_operator, portalgate_directory;
+revoke all on schema portalgate from portalgate_gateway, portalgate_operator, portalgate_directory, portalgate_changes, portalgate_claim;
+revoke all on schema public from portalgate_gateway, portalgate_operator, portalgate_directory;
