@@ -231,7 +231,7 @@ func ofAccount(slug string, email portal.Email, a store.Account) []obstacle {
 	switch {
 	case !a.User.Active:
 		return []obstacle{{Stops: true, Rule: "user_blocked", Says: fmt.Sprintf("the account for %s may not be used: %s; that is the ERP's to change", company, a.User.Blocked)}}
-	case a.Secret.PHC == "" && a.Secret.Legacy == "":
+	case a.Secret.Missing:
 		return []obstacle{{Stops: true, Rule: "no_password", Says: fmt.Sprintf("the account for %s has no password yet", company), Command: "portalgate user set-password " + who + " --password-stdin"}}
 	case !a.User.Verified:
 		return []obstacle{{Stops: true, Rule: "not_confirmed", Says: fmt.Sprintf("the account for %s waits for the address to be confirmed", company), Command: "portalgate user verify " + who,

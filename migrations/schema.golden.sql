@@ -73,7 +73,9 @@ portalgate.devices row security forced, owner owner
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
-  granted to portalgate_gateway: insert, select, update
+  granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: delete
+  granted to portalgate_operator: select (id, tenant_id, user_id, label, agent, first_seen, last_seen)
 
 portalgate.events row security forced, owner owner
   id bigint not null identity always
@@ -364,7 +366,7 @@ public.customer_users row security forced, owner owner
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   CREATE TRIGGER portalgate_erp_hand AFTER INSERT OR DELETE OR UPDATE ON public.customer_users FOR EACH ROW EXECUTE FUNCTION portalgate.erp_hand()
-  CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until))) EXECUTE FUNCTION portalgate.lockout_hand()
+  CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
   granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
   granted to portalgate_gateway: update (email, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
@@ -516,26 +518,22 @@ select coalesce(nullif(current_setting('portalgate.now', true), '')::timestamptz
 portalgate.lockout_hand() returns trigger, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
 declare
 	before text := current_setting('app.current_tenant_id', true);
-	at timestamptz := portalgate.gateway_time();
 	digest bytea := portalgate.account(new.tenant_id, lower(new.email));
-	purse record;
+	until timestamptz := new.account_locked_until;
 begin
+	if new.failed_login_attempts >= 5 and coalesce(old.failed_login_attempts, 0) < 5 and until is not distinct from old.account_locked_until then
+		until := now() + interval '30 minutes';
+	end if;
 	perform set_config('app.current_tenant_id', new.tenant_id::text, true);
-	select failures, rests_until into purse from portalgate.lockouts l where l.tenant_id = new.tenant_id and l.account = digest and l.purse = '';
-	if new.account_locked_until is not distinct from purse.rests_until
-			and (new.failed_login_attempts = coalesce(purse.failures, 0) or new.failed_login_attempts = 4 and purse.failures > 4) then
-		null; -- the gateway's own hand
-	elsif coalesce(new.failed_login_attempts, 0) <= 0 and (new.account_locked_until is null or new.account_locked_until <= at) then
+	if coalesce(new.failed_login_attempts, 0) <= 0 and coalesce(until, '-infinity') <= now() then
 		delete from portalgate.lockouts l where l.tenant_id = new.tenant_id and l.account = digest and l.purse = '';
 	else
-		if new.failed_login_attempts >= 5 and coalesce(old.failed_login_attempts, 0) < 5 and new.account_locked_until is not distinct from old.account_locked_until then
-			new.account_locked_until := at + interval '30 minutes';
-		end if;
 		insert into portalgate.lockouts (tenant_id, account, purse, failures, last_failure, rests_until)
-			values (new.tenant_id, digest, '', greatest(new.failed_login_attempts, 0), at, new.account_locked_until)
+			values (new.tenant_id, digest, '', greatest(new.failed_login_attempts, 0), now(), until)
 			on conflict on constraint lockouts_pkey do update set failures = excluded.failures, last_failure = excluded.last_failure, rests_until = excluded.rests_until;
 	end if;
 	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
+	new.account_locked_until := until;
 	return new;
 exception when others then
 	raise warning 'portalgate could not take over a lock-out: %', sqlerrm;

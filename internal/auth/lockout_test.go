@@ -163,7 +163,7 @@ func byOperator(t testing.TB, h *testenv.House, tenant portal.Tenant, act func(*
 	}
 	defer s.Close()
 	err = s.Within(t.Context(), tenant.ID, h.Clock.Now(), func(x *store.Tx) error {
-		rows, err := x.People(t.Context(), "ann@buyer.example")
+		rows, err := x.Named(t.Context(), "ann@buyer.example")
 		if err != nil || len(rows) != 1 {
 			return fmt.Errorf("%d rows, %w", len(rows), err)
 		}

@@ -166,7 +166,7 @@ func TestAnAttemptEndsWithThePasswordThatBeganIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.Within(t.Context(), tenant.ID, h.Clock.Now(), func(x *store.Tx) error {
-		a, err := x.Account(t.Context(), id)
+		a, err := x.Person(t.Context(), id)
 		if err != nil {
 			return err
 		}

@@ -193,12 +193,12 @@ func TestTheRightPasswordDuringARestIsRefusedAndAfterItEmptiesThePurse(t *testin
 		t.Fatal(err)
 	}
 	until := h.Clock.Now().Add(30 * time.Minute)
-	says(4, until)
+	says(5, until)
 	h.Clock.Advance(30*time.Minute - time.Second)
 	if _, err := b.signIn("ann@buyer.example", testenv.Password); kind(t, err) != portal.ProblemLimit || refusal(t, err).After != time.Second {
 		t.Fatalf("a second before its end: %v", err)
 	}
-	says(4, until)
+	says(5, until)
 	h.Clock.Advance(time.Second)
 	b.in(t, "ann@buyer.example", testenv.Password)
 	says(0, time.Time{})
@@ -233,7 +233,7 @@ func TestAKnownDeviceHasAPurseOfItsOwn(t *testing.T) {
 		if _, err := open(h, &tenant, "198.51.100.10").signIn("ann@buyer.example", testenv.Password); kind(t, err) != portal.ProblemLimit {
 			t.Errorf("strangers do not rest: %v", err)
 		}
-		if n, until := mirror(t, h, id); n != 4 || !until.After(h.Clock.Now()) {
+		if n, until := mirror(t, h, id); n != 5 || !until.After(h.Clock.Now()) {
 			t.Errorf("the ERP's columns say %d failures, until %s", n, until)
 		}
 	}
@@ -269,7 +269,7 @@ func TestAKnownDeviceHasAPurseOfItsOwn(t *testing.T) {
 	resting()
 	h.Clock.Advance(31 * time.Minute)
 	ann.in(t, "ann@buyer.example", testenv.Password)
-	if n, _ := mirror(t, h, id); n != 4 {
+	if n, _ := mirror(t, h, id); n != 5 {
 		t.Errorf("a known device's success wiped out what strangers did: %d failures", n)
 	}
 	trailed(t, h, tenant, "3 × LOGIN ok 203.0.113.7", "LOGIN ok 198.51.100.11", "5 × LOGIN_FAILED refused 198.51.100.9", "ACCOUNT_LOCKED refused 198.51.100.9 suspicious",

@@ -176,11 +176,13 @@ func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
 // not fill the table (DOS-04). A closed purse stays. What the ERP's columns showed of a purse goes with it.
 func (s *Store) SweepLockouts(ctx context.Context, t portal.TenantID, now time.Time, most int) (n int64, err error) {
 	err = s.Within(ctx, t, now, func(x *Tx) error {
-		rows, err := x.tx.Query(ctx, `delete from portalgate.lockouts where (tenant_id, account, purse) in (
+		// Materialised, or the plan may look for its "limit" rows more than once.
+		rows, err := x.tx.Query(ctx, `with old as materialized (
 				select tenant_id, account, purse from portalgate.lockouts
 				where tenant_id = $1 and last_failure < $2 and failures < $3 and (rests_until is null or rests_until <= $4)
-				order by last_failure limit $5 for update skip locked)
-			returning account, purse = ''`,
+				order by last_failure limit $5 for update skip locked
+			) delete from portalgate.lockouts l using old where (l.tenant_id, l.account, l.purse) = (old.tenant_id, old.account, old.purse)
+			returning l.account, l.purse = ''`,
 			t, now.Add(-s.lockout.Kept), s.lockout.Close, now, most)
 		if err != nil {
 			return fmt.Errorf("forgetting old lockouts: %w", err)
