@@ -265,8 +265,7 @@ func (h *Handler) wire(r *http.Request) admission.Wire {
 
 // withdrawn hands a request on that says nothing of who asks.
 func (h *Handler) withdrawn(w http.ResponseWriter, r *http.Request, a admission.Admitted, wire admission.Wire) func(caddyhttp.Handler) error {
-	upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
-	h.w.prefix.Withdraw(r)
+	upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure}) // and no cookie
 	return func(next caddyhttp.Handler) error {
 		return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
 	}

@@ -55,7 +55,7 @@ func TestTheClientsAddressIsWhatTrustedProxiesSay(t *testing.T) {
 			}
 			uri := "/orders?address=" + strconv.Itoa(i)
 			a := f.say(t, "", "GET "+uri+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\nX-Real-Ip: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\n"+text.String()+f.cookie(false)+"\r\n")
-			got := f.raw.Requests()
+			got := f.arrived("")
 			if a.status != 200 || len(got) != 1 {
 				t.Errorf("%s %q: %d, %d requests", name, c.lines, a.status, len(got))
 				continue
@@ -111,13 +111,13 @@ func TestBehindATrustedProxyPlainHTTPIsHTTPS(t *testing.T) {
 	}
 	f.raw.Forget()
 	a = f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.portal.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\nCookie: "+strings.Join(cookies, "; ")+"\r\n\r\n")
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if a.status != 200 || len(got) != 1 || !slices.Equal(testenv.Heads(got[0], "X-Forwarded-Proto"), []string{"https"}) || !slices.Equal(testenv.Heads(got[0], "X-Forwarded-Host"), []string{"acme.portal.test"}) {
 		t.Errorf("%d, %q", a.status, got)
 	}
 	f.raw.Forget()
 	for _, lines := range []string{"", "X-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", "X-Forwarded-Proto: https,http\r\n", "Forwarded: proto=https\r\n"} {
-		if a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.portal.test\r\n"+lines+"Cookie: "+strings.Join(cookies, "; ")+"\r\n\r\n"); a.status != 421 || len(f.raw.Requests()) != 0 {
+		if a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.portal.test\r\n"+lines+"Cookie: "+strings.Join(cookies, "; ")+"\r\n\r\n"); a.status != 421 || len(f.arrived("")) != 0 {
 			t.Errorf("%q: %d", lines, a.status)
 		}
 	}
@@ -146,7 +146,7 @@ func TestAnUnchangedBackendGetsATokenOfItsOwn(t *testing.T) {
 		f.raw.Forget()
 		f.errors.Forget()
 		f.say(t, "", "GET "+path+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+f.cookie(false)+"\r\n")
-		for _, r := range slices.Concat(f.raw.Requests(), f.errors.Requests()) {
+		for _, r := range slices.Concat(f.arrived(""), f.errors.Requests()) {
 			if len(testenv.Heads(r, "Authorization")) != 0 || bytes.Contains(r, []byte(bearer[0])) { // HDR-11
 				t.Errorf("%s: %q", path, r)
 			}
@@ -192,8 +192,8 @@ func TestWhatCannotBeSignedIsNotForwarded(t *testing.T) {
 	} {
 		f.raw.Forget()
 		a := f.say(t, "", c.line+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+c.lines+f.cookie(false)+"\r\n")
-		if a.status != c.status || len(f.raw.Requests()) != c.arrives || strings.Contains(a.body, "key") {
-			t.Errorf("%s: %d, %d requests, %s", c.line, a.status, len(f.raw.Requests()), a.body)
+		if a.status != c.status || len(f.arrived("")) != c.arrives || strings.Contains(a.body, "key") {
+			t.Errorf("%s: %d, %d requests, %s", c.line, a.status, len(f.arrived("")), a.body)
 		}
 	}
 }

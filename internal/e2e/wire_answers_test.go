@@ -53,7 +53,7 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 	} {
 		a := f.say(t, "", c.line+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+c.lines+"\r\n")
 		what := fmt.Sprintf("%s %q: %d %v %s", c.line, c.lines, a.status, a.header, a.body)
-		if a.status != c.status || a.header.Get("Location") != c.location || len(f.raw.Requests()) != 0 || a.header.Get("Cache-Control") != "no-store" {
+		if a.status != c.status || a.header.Get("Location") != c.location || len(f.arrived("")) != 0 || a.header.Get("Cache-Control") != "no-store" {
 			t.Error(what)
 			continue
 		}
@@ -93,7 +93,7 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 	}
 	// a host that nobody has: from the table in memory, without a tenant's page
 	a := f.say(t, "", "GET / HTTP/1.1\r\nHost: nobody.localhost:"+f.plain+"\r\nAccept: text/html\r\n\r\n")
-	if a.status != 421 || len(f.raw.Requests()) != 0 {
+	if a.status != 421 || len(f.arrived("")) != 0 {
 		t.Errorf("an unknown host: %d", a.status)
 	}
 }
@@ -102,7 +102,7 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 func TestASessionThatIsNotEnoughSaysWhatIsMissing(t *testing.T) {
 	f := wire(t)
 	a := f.say(t, "", "GET /Billing/x HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+f.cookie(false)+"\r\n")
-	if a.status != 403 || !strings.Contains(a.body, `"mfa_required"`) || len(f.raw.Requests()) != 0 {
+	if a.status != 403 || !strings.Contains(a.body, `"mfa_required"`) || len(f.arrived("")) != 0 {
 		t.Errorf("step-up: %d %s", a.status, a.body)
 	}
 	access, refresh := f.enter(t, f.acme)
@@ -112,7 +112,7 @@ func TestASessionThatIsNotEnoughSaysWhatIsMissing(t *testing.T) {
 		t.Fatalf("signing out: %d", out.status)
 	}
 	a = f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+cookie+"\r\n")
-	if a.status != 401 || !strings.Contains(a.body, `"session_expired"`) || len(f.raw.Requests()) != 0 || len(a.header["Set-Cookie"]) != 2 {
+	if a.status != 401 || !strings.Contains(a.body, `"session_expired"`) || len(f.arrived("")) != 0 || len(a.header["Set-Cookie"]) != 2 {
 		t.Errorf("after signing out: %d %v %s", a.status, a.header, a.body)
 	}
 	a = f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\nSec-Fetch-Mode: navigate\r\n"+cookie+"\r\n")
@@ -128,7 +128,7 @@ func TestAnotherSitesFormReachesNothing(t *testing.T) {
 		for _, kind := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"} {
 			for _, lines := range []string{"Origin: https://evil.test\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\nOrigin: http://globex.localhost:" + f.plain + "\r\n", "Origin: http://acme.localhost\r\n", "Origin: https://acme.localhost:" + f.plain + "\r\n"} {
 				a := f.say(t, "", "POST "+path+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+lines+f.cookie(false)+"Content-Type: "+kind+"\r\nContent-Length: 3\r\n\r\na=b")
-				if a.status != 403 || len(f.raw.Requests()) != 0 || len(a.header["Set-Cookie"]) != 0 {
+				if a.status != 403 || len(f.arrived("")) != 0 || len(a.header["Set-Cookie"]) != 0 {
 					t.Errorf("%s %s %q: %d", path, kind, lines, a.status)
 				}
 			}
@@ -140,7 +140,7 @@ func TestAnotherSitesFormReachesNothing(t *testing.T) {
 	f.raw.Forget()
 	// where an exception is named, the request goes on, with nobody's identity and without our cookies
 	a := f.say(t, "", "POST /payment/return HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\nOrigin: https://pay.test\r\nSec-Fetch-Site: cross-site\r\nX-Portal-User-Id: f0rged\r\n"+f.cookie(false)+"Content-Length: 3\r\n\r\na=b")
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if a.status != 200 || len(got) != 1 {
 		t.Fatalf("the exception: %d, %q", a.status, got)
 	}
@@ -158,7 +158,7 @@ func TestATenantThatIsNotOnIsPassedByteForByte(t *testing.T) {
 			f.raw.Forget()
 			a := f.say(t, "", "POST "+target+" HTTP/1.1\r\nHost: "+host+"\r\nAuthorization: Bearer theirs\r\nCookie: portalgate="+f.access+"; theirs=1\r\nOrigin: https://evil.test\r\nSec-Fetch-Site: cross-site\r\n"+
 				"X-Portal-User-Id: f0rged\r\nx.portal_user: f0rged\r\nX-Custom: kept\r\nX-Real-Ip: 9.9.9.9\r\nConnection: X-Portal-Assertion\r\nContent-Length: 4\r\n\r\nbody")
-			got := f.raw.Requests()
+			got := f.arrived("")
 			if a.status != 200 || len(got) != 1 {
 				t.Errorf("%s %s: %d, %d requests", n.Mode, target, a.status, len(got))
 				continue
@@ -200,7 +200,7 @@ func TestASuspendedTenantIsClosed(t *testing.T) {
 	f := wire(t)
 	for _, path := range []string{"/orders", "/public/x", "/graphql"} {
 		a := f.say(t, "", "GET "+path+" HTTP/1.1\r\nHost: "+f.closed.Hosts[0]+":"+f.plain+"\r\n\r\n")
-		if a.status != 503 || len(f.raw.Requests()) != 0 {
+		if a.status != 503 || len(f.arrived("")) != 0 {
 			t.Errorf("%s: %d", path, a.status)
 		}
 	}

@@ -169,7 +169,7 @@ func TestNothingAClientMakesUpReachesTheUpstreamOverHTTP2(t *testing.T) {
 				f.raw.Forget()
 				f.errors.Forget()
 				a := f.h2(t, "acme.localhost").ask(f.get2(road.path, in, row...)...)
-				got, wrong := f.raw.Requests(), f.errors.Requests()
+				got, wrong := f.arrived(""), f.errors.Requests()
 				what := fmt.Sprintf("%q on a %s path, signed in %v: %s", row, road.name, in, a)
 				for _, r := range wrong {
 					for _, w := range f.pure(r, false) {
@@ -203,11 +203,11 @@ func TestHTTP2WithoutTLSIsJudgedTheSame(t *testing.T) {
 	ask := func(more ...string) h2answer {
 		return f.h2(t, "").ask(append([]string{":method", "GET", ":scheme", "http", ":authority", "acme.localhost:" + f.plain, ":path", "/orders", "x-portal-user-id", forged}, more...)...)
 	}
-	if a := ask(); a.status != 401 || len(f.raw.Requests()) != 0 {
-		t.Errorf("signed out: %s, %q", a, f.raw.Requests())
+	if a := ask(); a.status != 401 || len(f.arrived("")) != 0 {
+		t.Errorf("signed out: %s, %q", a, f.arrived(""))
 	}
 	a := ask("cookie", cookie)
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if a.status != 200 || len(got) != 1 {
 		t.Fatalf("signed in: %s, %q", a, got)
 	}
@@ -265,20 +265,20 @@ func TestABrokenMessageOfHTTP2IsRefused(t *testing.T) {
 	} {
 		f.raw.Forget()
 		a := f.h2(t, "acme.localhost").ask(fields...)
-		if a.status != 400 && a.status != 405 && a.status != 421 && a.reset == "" || len(f.raw.Requests()) != 0 {
-			t.Errorf("%s: %s, %q", name, a, f.raw.Requests())
+		if a.status != 400 && a.status != 405 && a.status != 421 && a.reset == "" || len(f.arrived("")) != 0 {
+			t.Errorf("%s: %s, %q", name, a, f.arrived(""))
 		}
 	}
 	// what says nothing passes without it
 	f.raw.Forget()
 	a := f.h2(t, "acme.localhost").ask(append(append([]string{}, base...), "content-length", forged)...)
-	if got := f.raw.Requests(); a.status != 200 || len(got) != 1 || len(f.pure(got[0], false)) > 0 {
+	if got := f.arrived(""); a.status != 200 || len(got) != 1 || len(f.pure(got[0], false)) > 0 {
 		t.Errorf("a length that is none: %s, %q", a, got)
 	}
 	// what is said twice, and alike, passes once
 	f.raw.Forget()
 	a = f.h2(t, "acme.localhost").ask(append(append([]string{}, base...), "host", "acme.localhost:"+f.secure)...)
-	if got := f.raw.Requests(); a.status != 200 || len(got) != 1 || len(testenv.Heads(got[0], "Host")) != 1 {
+	if got := f.arrived(""); a.status != 200 || len(got) != 1 || len(testenv.Heads(got[0], "Host")) != 1 {
 		t.Errorf("the same host twice: %s, %q", a, got)
 	}
 }
@@ -286,27 +286,27 @@ func TestABrokenMessageOfHTTP2IsRefused(t *testing.T) {
 // HDR-05: no trailer of a client carries an identity, over either protocol, declared or not.
 func TestNoTrailerReachesTheUpstreamWithAnIdentity(t *testing.T) {
 	f := wire(t)
-	for _, c := range []struct {
+	for number, c := range []struct {
 		declared []string
 		sent     [][2]string
 		want     string // of trailers, in what arrives
 		broken   bool   // no message of HTTP/2: its stream is ended
 	}{
+		{[]string{"X-Sum", "Authorization", "X-Forwarded-For", "X-Real-Ip", "Cookie"}, [][2]string{{"X-Sum", "1"}, {"Authorization", forged}, {"X-Forwarded-For", forged}, {"X-Real-Ip", forged}, {"Cookie", "portalgate=" + forged}}, "X-Sum: 1", true},
 		{[]string{"X-Sum"}, [][2]string{{"X-Sum", "1"}}, "X-Sum: 1", false},
 		{nil, [][2]string{{"X-Portal-User-Id", forged}}, "", false},
 		{[]string{"X-Portal-User-Id"}, [][2]string{{"X-Portal-User-Id", forged}}, "", false},
 		{[]string{"x_portal_user_id"}, [][2]string{{"x_portal_user_id", forged}}, "", false},
 		{[]string{"X-Sum", "X-Portal-User-Id"}, [][2]string{{"X-Sum", "1"}, {"X-Portal-User-Id", forged}}, "X-Sum: 1", false},
 		{[]string{"X-Sum"}, [][2]string{{"X-Sum", "1"}, {"X-Portal-User-Id", forged}, {"X-Late", forged}}, "X-Sum: 1", false},
-		{[]string{"X-Sum", "Authorization", "X-Forwarded-For", "X-Real-Ip", "Cookie"}, [][2]string{{"X-Sum", "1"}, {"Authorization", forged}, {"X-Forwarded-For", forged}, {"X-Real-Ip", forged}, {"Cookie", "portalgate=" + forged}}, "X-Sum: 1", true},
 	} {
 		for _, path := range []string{"/orders", "/public/x"} {
 			for _, proto := range []string{"HTTP/1.1", "HTTP/2"} {
-				f.raw.Forget()
+				mark := fmt.Sprint("row-", number, path, proto)
 				origin := "http://acme.localhost:" + f.plain
 				var status int
 				if proto == "HTTP/1.1" {
-					text := "POST " + path + " HTTP/1.1\r\nHost: acme.localhost:" + f.plain + "\r\nOrigin: " + origin + "\r\n" + f.cookie(false) + "Transfer-Encoding: chunked\r\n"
+					text := "POST " + path + " HTTP/1.1\r\nHost: acme.localhost:" + f.plain + "\r\nOrigin: " + origin + "\r\nX-Row: " + mark + "\r\n" + f.cookie(false) + "Transfer-Encoding: chunked\r\n"
 					if len(c.declared) > 0 {
 						text += "Trailer: " + strings.Join(c.declared, ", ") + "\r\n"
 					}
@@ -316,7 +316,7 @@ func TestNoTrailerReachesTheUpstreamWithAnIdentity(t *testing.T) {
 					}
 					status = f.say(t, "", text+"\r\n").status
 				} else {
-					fields := f.get2(path, true, "origin", "https://acme.localhost:"+f.secure)
+					fields := f.get2(path, true, "origin", "https://acme.localhost:"+f.secure, "x-row", mark)
 					fields[1] = "POST"
 					if len(c.declared) > 0 {
 						fields = append(fields, "trailer", strings.Join(c.declared, ", "))
@@ -337,7 +337,7 @@ func TestNoTrailerReachesTheUpstreamWithAnIdentity(t *testing.T) {
 					}
 					status = conn.await(1, false).status
 				}
-				got := f.raw.Requests()
+				got := f.arrived(mark)
 				if c.broken && proto == "HTTP/2" {
 					for _, r := range got { // its head may have gone on before the end came
 						if status != 0 || bytes.Contains(r, []byte(forged)) {

@@ -61,7 +61,7 @@ func TestNothingAClientMakesUpReachesTheUpstream(t *testing.T) {
 					}
 				}
 				a := f.say(t, "", text+lie+"\r\n\r\n")
-				got, wrong := f.raw.Requests(), f.errors.Requests()
+				got, wrong := f.arrived(""), f.errors.Requests()
 				what := fmt.Sprintf("%q on a %s path, signed in %v, answered %d", lie, road.name, in && !ours, a.status)
 				switch known := road.known && in && !ours; {
 				case a.status == 400 && len(got)+len(wrong) == 0:

@@ -31,7 +31,7 @@ func TestAHostLeadsToOneTenantOrToNone(t *testing.T) {
 				text += f.cookie(false)
 			}
 			a := f.say(t, "", text+"\r\n")
-			got := f.raw.Requests()
+			got := f.arrived("")
 			if len(f.errors.Requests()) > 0 {
 				a.status = 400 // Caddy's own refusal, by way of the error page
 			}
@@ -64,12 +64,12 @@ func TestASessionOpensNoOtherTenant(t *testing.T) {
 		"Ann of Acme at Globex": f.cookie(false), "the access token alone": "Cookie: portalgate=" + f.access + "\r\n", "the refresh token alone": "Cookie: portalgate-refresh=" + f.refresh + "\r\n",
 	} {
 		a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: globex.localhost:"+f.plain+"\r\n"+cookie+"\r\n")
-		if a.status != 401 || len(f.raw.Requests()) != 0 {
-			t.Errorf("%s: %d, %q", name, a.status, f.raw.Requests())
+		if a.status != 401 || len(f.arrived("")) != 0 {
+			t.Errorf("%s: %d, %q", name, a.status, f.arrived(""))
 		}
 	}
 	a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: globex.localhost:"+f.plain+"\r\nCookie: portalgate="+f.foreign+"\r\n\r\n")
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if a.status != 200 || len(got) != 1 || testenv.Heads(got[0], "X-Portal-Tenant-Id")[0] != string(f.globex.ID) {
 		t.Errorf("Ann of Globex at Globex: %d, %q", a.status, got)
 	}
@@ -104,7 +104,7 @@ func TestTheNamesOfARequestAgree(t *testing.T) {
 					fields[5] = c.host + ":" + f.secure
 					status = f.h2(t, c.sni).ask(fields...).status
 				}
-				got := f.raw.Requests()
+				got := f.arrived("")
 				what := fmt.Sprintf("%s, SNI %s, host %s, signed in %v: answered %d, the upstream received %d", proto, c.sni, c.host, in, status, len(got))
 				switch {
 				case !c.ok && (status != 421 || len(got) != 0), c.ok && in && (status != 200 || len(got) != 1), c.ok && !in && (status != 401 || len(got) != 0):
@@ -124,7 +124,7 @@ func TestPlainHTTPIsMisdirectedButForLocalhost(t *testing.T) {
 	f := wire(t)
 	for _, more := range []string{"", "X-Forwarded-Proto: https\r\n", "Forwarded: proto=https\r\n", "X-Forwarded-Ssl: on\r\n", "Front-End-Https: on\r\n"} {
 		a := f.say(t, "", "GET /auth/login HTTP/1.1\r\nHost: acme.portal.test:"+f.plain+"\r\n"+more+f.cookie(true)+"\r\n")
-		if a.status != 421 || len(f.raw.Requests()) != 0 {
+		if a.status != 421 || len(f.arrived("")) != 0 {
 			t.Errorf("%q: %d", more, a.status)
 		}
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,19 +99,20 @@ var messages = []message{
 func TestAnOddMessageIsRefusedOrReadInOneWay(t *testing.T) {
 	f := wire(t)
 	own := "Host: acme.localhost:" + f.plain + "\r\nOrigin: http://acme.localhost:" + f.plain + "\r\n" + f.cookie(false)
-	for _, m := range messages {
+	for number, m := range messages {
 		f.raw.Forget()
 		f.errors.Forget()
-		mine := own
+		mark := fmt.Sprint("message-", number)
+		mine := own + "X-Row: " + mark + "\r\n"
 		if m.name == "bare line feeds" {
-			mine = strings.ReplaceAll(own, "\r\n", "\n")
+			mine = strings.ReplaceAll(mine, "\r\n", "\n")
 		}
 		a := f.say(t, "", strings.Replace(m.text, "@", mine, 1))
 		// once more, and plainly: a request that hid behind the first one would have come before
 		if again := f.say(t, "", "GET /public/last HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n\r\n"); again.status != 200 {
 			t.Fatalf("%s: after it, a plain request is answered %d", m.name, again.status)
 		}
-		got := f.raw.Requests()
+		got := f.arrived(mark)
 		if last := len(got) - 1; last < 0 || !bytes.HasPrefix(got[last], []byte("GET /public/last ")) {
 			t.Fatalf("%s: the upstream received %q", m.name, got)
 		}
@@ -182,7 +184,7 @@ func TestARefusedHandshakeOpensNoTunnel(t *testing.T) {
 			break
 		}
 	}
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if len(statuses) == 0 || statuses[0] != 200 || len(statuses) > 1 && statuses[1] != 401 || len(got) != 1 || bytes.Contains(got[0], []byte(forged)) {
 		t.Errorf("answered %v, and the upstream received %q", statuses, got)
 	}
@@ -209,7 +211,7 @@ func TestPipelinedRequestsAreJudgedOneByOne(t *testing.T) {
 		}
 		statuses = append(statuses, res.StatusCode)
 	}
-	got := f.raw.Requests()
+	got := f.arrived("")
 	if !slices.Equal(statuses, []int{200, 401, 200}) || len(got) != 2 {
 		t.Fatalf("answered %v, and the upstream received %d", statuses, len(got))
 	}
@@ -230,7 +232,7 @@ func TestMalformedInputIsRefusedAndOpensNothing(t *testing.T) {
 	} {
 		for _, path := range []string{"/orders", "/auth/account", "/auth/api/session"} {
 			a := f.say(t, "", "GET "+path+" HTTP/1.1\r\n"+host+"Cookie: "+cookie+"\r\n\r\n")
-			if a.status != 401 && a.status != 400 && a.status != 303 || len(f.raw.Requests()) != 0 || slices.ContainsFunc(a.header["Set-Cookie"], func(c string) bool { return !strings.Contains(c, "Max-Age=0") }) {
+			if a.status != 401 && a.status != 400 && a.status != 303 || len(f.arrived("")) != 0 || slices.ContainsFunc(a.header["Set-Cookie"], func(c string) bool { return !strings.Contains(c, "Max-Age=0") }) {
 				t.Errorf("%.60q on %s: %d %v", cookie, path, a.status, a.header["Set-Cookie"])
 			}
 		}

@@ -51,7 +51,7 @@ func TestThePathThatArrivesIsThePathThatWasJudged(t *testing.T) {
 						fields[1] = method
 						status = f.h2(t, "acme.localhost").ask(fields...).status
 					}
-					got := f.raw.Requests()
+					got := f.arrived("")
 					what := fmt.Sprintf("%s %s %.60s, signed in %v: answered %d, the upstream received %d", proto, method, target, in, status, len(got))
 					switch {
 					case target == "*" && method == "OPTIONS":
@@ -90,13 +90,13 @@ func TestThePortalsPagesTakeTheirOwnMethodsOnly(t *testing.T) {
 	f := wire(t)
 	for _, method := range []string{"PUT", "DELETE", "PATCH", "PROPFIND", "FOO", "post", "get", "OPTIONS"} {
 		a := f.say(t, "", method+" /auth/login HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n\r\n")
-		if a.status != 405 || a.header.Get("Allow") != "GET, POST" || len(f.raw.Requests()) != 0 {
+		if a.status != 405 || a.header.Get("Allow") != "GET, POST" || len(f.arrived("")) != 0 {
 			t.Errorf("%s: %d, Allow %q", method, a.status, a.header.Get("Allow"))
 		}
 	}
 	for _, path := range []string{"/auth", "/auth/", "/auth/nothing", "/auth/login/", "/auth/login%2f", "/auth//login", "/auth/%6cogin/x", "/auth/account%2fx.js", "/auth/login;x"} {
 		a := f.say(t, "", "GET "+path+" HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+f.cookie(false)+"\r\n")
-		if a.status == 0 || a.status >= 500 || len(f.raw.Requests()) != 0 || a.header.Get("Cache-Control") != "no-store" { // SES-05
+		if a.status == 0 || a.status >= 500 || len(f.arrived("")) != 0 || a.header.Get("Cache-Control") != "no-store" { // SES-05
 			t.Errorf("%s: %d, %v", path, a.status, a.header)
 		}
 	}

@@ -198,7 +198,7 @@ func TestTheAssertionIsSignedWithThePublishedKeys(t *testing.T) {
 	}
 	f.raw.Forget()
 	for _, cookie := range []string{"portalgate=" + one("X-Portal-Assertion"), "portalgate-refresh=" + one("X-Portal-Assertion")} {
-		if a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\nCookie: "+cookie+"\r\n\r\n"); a.status != 401 || len(f.raw.Requests()) != 0 {
+		if a := f.say(t, "", "GET /orders HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\nCookie: "+cookie+"\r\n\r\n"); a.status != 401 || len(f.arrived("")) != 0 {
 			t.Errorf("the assertion as a session: %d", a.status)
 		}
 	}

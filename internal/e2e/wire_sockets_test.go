@@ -77,7 +77,7 @@ func TestASocketOpensForWhoIsSignedInAndComesFromThePortal(t *testing.T) {
 		f.raw.Forget()
 		conn, r, res := f.handshake(t, c.path, c.lines)
 		what := fmt.Sprintf("%s %q: %d %v", c.path, c.lines, res.StatusCode, res.Header)
-		got := f.raw.Requests()
+		got := f.arrived("")
 		if res.StatusCode != c.status || (len(got) == 1) != c.arrives {
 			t.Errorf("%s, %d requests", what, len(got))
 			continue
@@ -253,8 +253,8 @@ func TestSocketsOverHTTP2AreHeldToTheSame(t *testing.T) {
 		{"/feed", false, own, 401}, {"/feed", true, "", 403}, {"/feed", true, "https://globex.localhost:" + f.secure, 403}, {"/graphql", true, own, 403}, {"/billing/x", true, own, 403}, {"/public/%2e%2e/x", true, own, 400},
 	} {
 		f.raw.Forget()
-		if _, a := connect(c.path, c.in, c.origin); a.status != c.status || len(f.raw.Requests()) != 0 {
-			t.Errorf("%+v: %s, %q", c, a, f.raw.Requests())
+		if _, a := connect(c.path, c.in, c.origin); a.status != c.status || len(f.arrived("")) != 0 {
+			t.Errorf("%+v: %s, %q", c, a, f.arrived(""))
 		}
 	}
 	f.raw.Forget()

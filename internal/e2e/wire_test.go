@@ -71,6 +71,15 @@ func (f *front) reset() {
 	f.errors.Forget()
 }
 
+// arrived are the requests that the upstream has received of a marked row, and those that bear no mark: the beginning of
+// a message that broke off may arrive when its row is long over, and belongs to nobody else's.
+func (f *front) arrived(mark string) [][]byte {
+	return slices.DeleteFunc(f.raw.Requests(), func(r []byte) bool {
+		marks := testenv.Heads(r, "X-Row")
+		return len(marks) > 0 && marks[0] != mark
+	})
+}
+
 // frontOptions are what a front differs in.
 type frontOptions struct {
 	env     []string

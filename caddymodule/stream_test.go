@@ -1,0 +1,99 @@
+package caddymodule
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/revocation"
+	"github.com/portalgate/portalgate/internal/session"
+	"github.com/portalgate/portalgate/internal/testenv"
+	"github.com/portalgate/portalgate/internal/upstream"
+)
+
+// watched is a session that was just looked at, and the world that keeps streams for it.
+func watched(t *testing.T, p testenv.Plan) (*testenv.House, *world, portal.Tenant, *session.Facts) {
+	t.Helper()
+	h := testenv.NewHouse(t, p)
+	tenant := h.DB.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	out, err := h.Auth.SignIn(t.Context(), &tenant, h.Client("192.0.2.7"), session.Cookies{}, auth.Credentials{Email: "ann@buyer.example", Password: testenv.Password})
+	if err != nil || out.Grant == nil {
+		t.Fatalf("signing in: %+v, %v", out, err)
+	}
+	res, err := h.Sessions.Resume(t.Context(), &tenant, session.Cookies{Access: out.Grant.Access}, h.Client("192.0.2.7"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{keeper: h.Sessions, streams: upstream.NewStreams()}
+	now := h.Clock.Now
+	w.clock.Store(&now)
+	return h, w, tenant, res.Facts
+}
+
+// The race of REV-02, held still: a session that ended after it was looked at and before the stream stood in the
+// register ends the stream nevertheless.
+func TestAStreamOfASessionThatHasJustEndedIsNotHeld(t *testing.T) {
+	t.Parallel()
+	h, w, tenant, facts := watched(t, testenv.Plan{})
+	h.Ended.Apply(revocation.KindSession, string(facts.Session.ID), h.Clock.Now())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer w.hold(&tenant, facts, cancel)()
+	if ctx.Err() == nil {
+		t.Error("it goes on")
+	}
+}
+
+func TestAStreamOfALiveSessionIsHeldUntilItIsReleased(t *testing.T) {
+	t.Parallel()
+	h, w, tenant, facts := watched(t, testenv.Plan{})
+	h.Ended.Apply(revocation.KindSession, portal.FormatID([16]byte{1}), h.Clock.Now()) // somebody else's
+	ctx, cancel := context.WithCancel(t.Context())
+	release := w.hold(&tenant, facts, cancel)
+	if ctx.Err() != nil || w.streams.Len() != 1 {
+		t.Errorf("%v, %d held", ctx.Err(), w.streams.Len())
+	}
+	if release(); w.streams.Len() != 0 {
+		t.Error("it is held for ever")
+	}
+}
+
+// Contract 12: a stream lives until the session's own end, is looked at in between, and without PostgreSQL no longer
+// than an access token would.
+func TestAStreamIsLookedAtWhenItsTimeHasCome(t *testing.T) {
+	t.Parallel()
+	h, w, tenant, facts := watched(t, testenv.Plan{})
+	if got, want := w.keeper.Lasts(facts, h.Clock.Now()), h.Clock.Now().Add(h.Policy.AccessLife); !got.Equal(want) {
+		t.Errorf("looked at again at %s, want %s", got, want)
+	}
+	until, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Advance(h.Policy.AccessLife))
+	if err != nil || !until.After(h.Clock.Now()) {
+		t.Errorf("alive until %s, %v", until, err)
+	}
+	h.Clock.Advance(h.Policy.Idle)
+	if _, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Now()); err == nil {
+		t.Error("alive after a day without a request")
+	}
+	// the timer itself: its time has come long ago
+	ctx, cancel := context.WithCancel(t.Context())
+	defer w.hold(&tenant, facts, cancel)()
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
+func TestAStreamEndsWhenNobodyCanSayThatItsSessionLives(t *testing.T) {
+	t.Parallel()
+	db := testenv.Database(t)
+	proxy, address := testenv.ProxyPostgres(t, db.AppURL)
+	h, w, tenant, facts := watched(t, testenv.Plan{DatabaseURL: address})
+	proxy.Cut()
+	h.Clock.Advance(h.Policy.AccessLife)
+	if _, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Now()); err == nil {
+		t.Error("alive, says nobody")
+	}
+}
