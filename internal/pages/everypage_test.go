@@ -25,6 +25,7 @@ func everyPage(t testing.TB, f *front) []seen {
 	t.Helper()
 	f.Person(t, *f.tenant, testenv.Visitor{})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "two@buyer.example", Name: "Maria Jensen", Role: portal.RoleAdmin, Customer: "C-1"})
+	f.Clock.Advance(time.Second)
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "two@buyer.example", Name: "Maria Jensen", Role: portal.RoleApprover, Customer: "C-2"})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "new@buyer.example", Unverified: true})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "first@buyer.example", MustChange: true})
@@ -35,6 +36,7 @@ func everyPage(t testing.TB, f *front) []seen {
 			t.Fatalf("page %s was answered %d, not %d:\n%s", name, a.status, status, a.body)
 		}
 		all = append(all, seen{name, status, a})
+		f.Clock.Advance(time.Second) // what is listed by time has an order
 	}
 
 	nobody := f.guest(t)
@@ -61,8 +63,10 @@ func everyPage(t testing.TB, f *front) []seen {
 
 	ann, elsewhere := f.guest(t), f.guest(t)
 	ann.signIn("ann@buyer.example", testenv.Password)
+	f.Clock.Advance(time.Second)
 	elsewhere.header.Set("User-Agent", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15")
 	elsewhere.signIn("ann@buyer.example", testenv.Password)
+	f.Clock.Advance(time.Second)
 	add("account", 200, ann.get("/auth/account"))
 	add("account-done", 200, ann.get("/auth/account?done=password"))
 	add("sessions", 200, ann.get("/auth/account/sessions"))

@@ -73,7 +73,7 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 		if p.Kind == portal.ProblemLimit {
-			h.Set("RateLimit", "limit;r=0;t="+strconv.FormatInt(seconds, 10))
+			h.Set("RateLimit", `"limit";r=0;t=`+strconv.FormatInt(seconds, 10))
 		}
 	}
 	if v.Tenant == nil && !strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -94,6 +94,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			v.Client.Device = portal.DeviceToken(d[:])
 		}
 	}
+	ours := r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") || r.URL.Path == "/.well-known/change-password"
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	v.Wants = pages.WantsData
@@ -116,9 +117,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, old.body) // the browser has gone: nobody to tell
 	case tenant == nil:
 		f.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnknownHost, Public: "There is no portal at this address. Check it for a typing mistake."})
-	case fail != nil && !strings.HasPrefix(r.URL.Path, prefix):
+	case fail != nil && !ours:
 		f.site.Fail(w, r, v, fail)
-	case strings.HasPrefix(r.URL.Path, prefix) || r.URL.Path == "/.well-known/change-password":
+	case ours:
 		f.site.Serve(w, r, v)
 	default:
 		res, err := f.Sessions.Resume(r.Context(), v.Tenant, v.Cookies, v.Client, read)

@@ -181,7 +181,7 @@ func (s *Site) route(path, below string) map[string]page {
 		return get(func(w http.ResponseWriter, r *http.Request, _ Visit) error {
 			guard(w.Header(), r, dataHeaders)
 			w.Header().Set("Location", s.Prefix+"/account/password")
-			w.WriteHeader(http.StatusFound)
+			send(w, r, http.StatusFound, nil)
 			return nil
 		})
 	}

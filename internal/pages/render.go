@@ -136,7 +136,7 @@ func send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 func see(w http.ResponseWriter, r *http.Request, to string) {
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Location", to)
-	w.WriteHeader(http.StatusSeeOther)
+	send(w, r, http.StatusSeeOther, nil)
 }
 
 // moment is a time for people, with the exact time for machines and for those who point at it.
