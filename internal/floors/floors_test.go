@@ -65,7 +65,7 @@ var users = map[string]struct {
 }{
 	"web":          {[]string{"pages"}, "files for browsers are rendered and served there, and nowhere else"},
 	"migrations":   {[]string{"caddymodule", "demo", "testenv"}, "the command, and whoever makes a database of its own"},
-	"demo":         {[]string{"cmd/portalgate"}, "a world in a box is not reachable from the gate itself"},
+	"demo":         {[]string{"cmd/portalgate", "cmd/dev"}, "a world in a box is not reachable from the gate itself; a bench measures one"},
 	"demo/erp":     {[]string{"demo"}, "the demo's upstream"},
 	"demo/servers": {[]string{"demo", "testenv", "cmd/dev"}, "throwaway servers, and the advice how to install them"},
 	"demo/npm":     {[]string{"demo/servers", "testenv", "cmd/dev"}, "files fetched for throwaway servers and for tests"},

@@ -28,6 +28,12 @@ func (*Postgres) Dir() string { return "" }
 // Socket is empty: nothing was started.
 func (*Postgres) Socket() string { return "" }
 
+// Log is empty: nothing was started.
+func (*Postgres) Log() string { return "" }
+
+// PID is none: nothing was started.
+func (*Postgres) PID() int { return 0 }
+
 // Gone never closes: nothing was started.
 func (*Postgres) Gone() <-chan struct{} { return nil }
 
@@ -53,6 +59,12 @@ func (*RedisServer) Chosen() string { return "" }
 
 // Dir is empty: nothing was started.
 func (*RedisServer) Dir() string { return "" }
+
+// PID is none: nothing was started.
+func (*RedisServer) PID() int { return 0 }
+
+// Calls are none: nothing was started.
+func (*RedisServer) Calls(context.Context) (map[string]int64, error) { return nil, ErrMissing }
 
 // Gone never closes: nothing was started.
 func (*RedisServer) Gone() <-chan struct{} { return nil }

@@ -107,6 +107,12 @@ func (p *Postgres) Dir() string { return p.process.room.path }
 // Socket is the directory of the server's socket, as libpq's host.
 func (p *Postgres) Socket() string { return p.process.room.run() }
 
+// Log is the file that the server writes its log to.
+func (p *Postgres) Log() string { return p.process.room.log() }
+
+// PID is the server's process; those that serve connections are its children.
+func (p *Postgres) PID() int { return p.process.cmd.Process.Pid }
+
 // Gone is closed when the server has ended, whoever ended it.
 func (p *Postgres) Gone() <-chan struct{} { return p.process.gone }
 

@@ -5,10 +5,13 @@ package servers
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -81,6 +84,50 @@ func (s *RedisServer) Chosen() string { return "Redis from " + s.program }
 
 // Dir is the directory that holds everything of this server; it is gone after Close.
 func (s *RedisServer) Dir() string { return s.process.room.path }
+
+// PID is the server's process.
+func (s *RedisServer) PID() int { return s.process.cmd.Process.Pid }
+
+// Calls is how often each command was called since the server began, by its own account (INFO commandstats).
+func (s *RedisServer) Calls(ctx context.Context) (map[string]int64, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", s.Socket())
+	if err != nil {
+		return nil, fmt.Errorf("asking Redis for its counts: %w", err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return nil, fmt.Errorf("asking Redis for its counts: %w", err)
+	}
+	if _, err := c.Write([]byte("INFO commandstats\r\n")); err != nil {
+		return nil, fmt.Errorf("asking Redis for its counts: %w", err)
+	}
+	lines := bufio.NewScanner(c)
+	length := -1
+	calls := map[string]int64{}
+	for lines.Scan() {
+		line := lines.Text()
+		if length < 0 {
+			// The length of the text, and then the text.
+			if _, err := fmt.Sscanf(line, "$%d", &length); err != nil {
+				return nil, fmt.Errorf("asking Redis for its counts: it answered %q", line)
+			}
+			continue
+		}
+		if name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls="); ok {
+			count, _, _ := strings.Cut(rest, ",")
+			n, err := strconv.ParseInt(count, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("reading Redis's counts: %w", err)
+			}
+			calls[name] = n
+		}
+		if length -= len(line) + 2; length <= 0 {
+			return calls, nil
+		}
+	}
+	return nil, fmt.Errorf("asking Redis for its counts: the answer ended early: %w", errors.Join(io.ErrUnexpectedEOF, lines.Err()))
+}
 
 // Gone is closed when the server has ended, whoever ended it.
 func (s *RedisServer) Gone() <-chan struct{} { return s.process.gone }

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// benchRow is a promise about speed, and how it is measured.
+type benchRow struct {
+	name, what string
+	bound      float64
+	atLeast    bool // the figure must reach the bound; else stay below it
+	judged     bool // false: measured, and no part of the verdict
+	form       string
+	measure    func(context.Context, *bench) (series, string, error)
+}
+
+// benchRows are the rows, in the order in which they are measured. B is a bare reverse_proxy of the same binary with
+// the same collector settings.
+func benchRows() []benchRow {
+	return []benchRow{
+		{"P1", "signed-in throughput / B, 1 KB answers", 0.93, true, true, "%.3f", throughputSmall},
+		{"P2", "CPU of a signed-in request / B", 1.10, false, true, "%.3f", cpuSmall},
+		{"P3", "signed-in throughput / B, 64 KB answers", 0.93, true, false, "%.3f", throughputLarge},
+		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, false, true, "%.4g", serverCalls},
+		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, false, true, "%.0f", verification},
+		{"P11", "sign-ins per second / bare argon2id", 0.90, true, true, "%.3f", signIns},
+		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, false, true, "%.3f", forgeries},
+	}
+}
+
+// bench is one run.
+type bench struct {
+	*benchWorld
+	r      *run
+	brief  bool
+	rounds int
+	round  time.Duration
+	small  []pair // the rounds that P1 and P2 share
+}
+
+// figure is a row that was measured.
+type figure struct {
+	benchRow
+	series series
+	note   string
+}
+
+func (f figure) met() bool {
+	if f.atLeast {
+		return f.series.median() >= f.bound
+	}
+	return f.series.median() <= f.bound
+}
+
+func (f figure) cells() []string {
+	relation, verdict := "≤ ", "meets"
+	if f.atLeast {
+		relation = "≥ "
+	}
+	switch {
+	case !f.judged && f.met():
+		verdict = "meets (no target yet)"
+	case !f.judged:
+		verdict = "misses (no target yet)"
+	case !f.met():
+		verdict = "MISSES"
+	}
+	return []string{f.name, f.what, relation + fmt.Sprintf("%g", f.bound), fmt.Sprintf(f.form, f.series.median()),
+		fmt.Sprintf(f.form+" to "+f.form, f.series.quantile(0.25), f.series.quantile(0.75)), verdict}
+}
+
+var benchColumns = []string{"row", "what", "target", "median", "quartiles", "verdict"}
+
+func benchVerb(ctx context.Context, r *run, args []string) error {
+	if len(args) > 0 && args[0] == hashingWorker {
+		return hashAway(os.Stdin, r.out)
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(r.err)
+	brief := flags.Bool("brief", false, "each row once and briefly, to see that it works; its figures mean nothing")
+	write := flags.Bool("write", false, "put the table into README.md")
+	rounds := flags.Int("rounds", 15, "how often each target has its turn")
+	round := flags.Duration("round", time.Second, "how long a turn is")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	b := &bench{r: r, brief: *brief, rounds: *rounds, round: *round}
+	if b.brief {
+		b.rounds, b.round = 1, 150*time.Millisecond
+	}
+	figures, err := b.measure(ctx, flags.Args())
+	if err != nil {
+		return err
+	}
+	command := "go run ./cmd/dev " + strings.Join(append([]string{"bench"}, args...), " ")
+	printFigures(r.out, figures)
+	var missed []string
+	for _, f := range figures {
+		if f.judged && !f.met() {
+			missed = append(missed, f.name)
+		}
+	}
+	if *write {
+		if err := writeFigures(filepath.Join(r.root, "README.md"), figures, time.Now(), machine(), command); err != nil {
+			return err
+		}
+		r.say("README.md has the table")
+	}
+	if len(missed) > 0 && !b.brief {
+		return errors.New("missed: " + strings.Join(missed, ", "))
+	}
+	return nil
+}
+
+// measure brings the world up and measures the named rows; all when none is named.
+func (b *bench) measure(ctx context.Context, names []string) ([]figure, error) {
+	rows := benchRows()
+	if len(names) > 0 {
+		known := rows
+		rows = nil
+		for _, n := range names {
+			i := slices.IndexFunc(known, func(r benchRow) bool { return strings.EqualFold(r.name, n) })
+			if i < 0 {
+				return nil, fmt.Errorf("there is no row %q; flags come before the rows", n)
+			}
+			rows = append(rows, known[i])
+		}
+	}
+	people := 400
+	if b.brief {
+		people = connections + 8
+	}
+	b.r.say("%s", machine())
+	var err error
+	if b.benchWorld, err = openBench(ctx, b.r, people); err != nil {
+		return nil, err
+	}
+	defer b.close()
+	b.r.say("core %d: gateway, PostgreSQL, Redis; core %d: load, upstream; %d rounds of %s", b.measured, b.load, b.rounds, b.round)
+	var figures []figure
+	for _, row := range rows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, note, err := row.measure(ctx, b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", row.name, err)
+		}
+		f := figure{row, s, note}
+		b.r.say("%-4s "+row.form+"  %s", row.name, s.median(), note)
+		figures = append(figures, f)
+	}
+	return figures, nil
+}
+
+// series are the figures of all rounds.
+type series []float64
+
+func (s series) median() float64 { return s.quantile(0.5) }
+
+// quantile interpolates between the two nearest figures.
+func (s series) quantile(q float64) float64 {
+	if len(s) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	if low+1 == len(sorted) {
+		return sorted[low]
+	}
+	return sorted[low] + (at-float64(low))*(sorted[low+1]-sorted[low])
+}
+
+func printFigures(w io.Writer, figures []figure) {
+	table := [][]string{benchColumns}
+	for _, f := range figures {
+		table = append(table, f.cells())
+	}
+	widths := make([]int, len(benchColumns))
+	for _, line := range table {
+		for i, cell := range line {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	fmt.Fprintln(w)
+	for i, line := range table {
+		for j, cell := range line {
+			fmt.Fprintf(w, "%s%s  ", cell, strings.Repeat(" ", widths[j]-len([]rune(cell))))
+		}
+		fmt.Fprintln(w)
+		if i > 0 {
+			fmt.Fprintln(w, "    "+figures[i-1].note)
+		}
+	}
+}
+
+const (
+	benchBegin = "<!-- bench -->"
+	benchEnd   = "<!-- /bench -->"
+)
+
+// writeFigures replaces what stands between the marks of a file. A file without them is left as it is.
+func writeFigures(path string, figures []figure, at time.Time, machine, command string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("nothing was written: %w", err)
+	}
+	before, rest, ok1 := strings.Cut(string(old), benchBegin)
+	_, after, ok2 := strings.Cut(rest, benchEnd)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("nothing was written: %s has no %s with a %s below it", path, benchBegin, benchEnd)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%s\nMeasured on %s with `%s` (%s).\n\n", before, benchBegin, at.Format("2 January 2006"), command, machine)
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(benchColumns, " | "), strings.Repeat(" --- |", len(benchColumns)))
+	for _, f := range figures {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(f.cells(), " | "))
+	}
+	fmt.Fprintf(&b, "%s%s", benchEnd, after)
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	return nil
+}

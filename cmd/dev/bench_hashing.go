@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/password"
+)
+
+// hashingWorker is the argument with which this program becomes the bare argon2id of P11: a process of its own on the
+// measured core, with the parameters, the workers and the collector of the gateway.
+const hashingWorker = "--hashing-worker"
+
+// hashAway reads durations, one a line, checks a password over and over for as long, and answers with how many checks
+// a second that made.
+func hashAway(in io.Reader, out io.Writer) error {
+	h, err := password.New(password.Config{Queue: 1 << 10, Wait: time.Minute})
+	if err != nil {
+		return err
+	}
+	typed, err := password.Prepare(benchPassword)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	stored, err := h.Hash(ctx, typed)
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		d, err := time.ParseDuration(lines.Text())
+		if err != nil {
+			return fmt.Errorf("reading a duration: %w", err)
+		}
+		var (
+			done    atomic.Int64
+			failed  atomic.Bool
+			workers sync.WaitGroup
+		)
+		began := time.Now()
+		for range runtime.GOMAXPROCS(0) {
+			workers.Go(func() {
+				for time.Since(began) < d {
+					if v, err := h.Check(ctx, typed, stored); err != nil || !v.Match {
+						failed.Store(true)
+						return
+					}
+					done.Add(1)
+				}
+			})
+		}
+		workers.Wait()
+		if failed.Load() {
+			return errors.New("a check failed")
+		}
+		fmt.Fprintln(out, float64(done.Load())/time.Since(began).Seconds())
+	}
+	return lines.Err()
+}
+
+// hashing is the worker as we see it.
+type hashing struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *bufio.Scanner
+	ended chan error
+}
+
+func (b *bench) startHashing() (*hashing, error) {
+	h := &hashing{cmd: exec.Command(filepath.Join(b.dir, "dev"), "bench", hashingWorker)}
+	h.cmd.Dir = b.r.root
+	h.cmd.Env = append(os.Environ(), "GOGC=400") // as the gateway sets it for itself
+	h.cmd.Stderr = b.r.err
+	var err error
+	if h.in, err = h.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting the hashing worker: %w", err)
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting the hashing worker: %w", err)
+	}
+	h.out = bufio.NewScanner(out)
+	if h.ended, err = launch(h.cmd, b.measured); err != nil {
+		return nil, fmt.Errorf("starting the hashing worker: %w", err)
+	}
+	return h, nil
+}
+
+func (h *hashing) run(d time.Duration) (rate float64, err error) {
+	if _, err := fmt.Fprintln(h.in, d); err != nil {
+		return 0, fmt.Errorf("asking the hashing worker: %w", err)
+	}
+	if !h.out.Scan() {
+		return 0, fmt.Errorf("the hashing worker ended: %w", errors.Join(io.ErrUnexpectedEOF, h.out.Err()))
+	}
+	_, err = fmt.Sscan(h.out.Text(), &rate)
+	return rate, err
+}
+
+func (h *hashing) stop() {
+	_ = h.in.Close() // its end
+	<-h.ended
+}
+
+// answerAfter is how long after its arrival a sign-in is answered at the earliest, as the gateway ships.
+const answerAfter = 250 * time.Millisecond
+
+// signIns compares sign-ins with nothing but their hash. So many people are at the door that those whose answers are
+// held until their moment leave no worker idle, and no more than may wait for one.
+func signIns(ctx context.Context, b *bench) (s series, note string, err error) {
+	h, err := b.startHashing()
+	if err != nil {
+		return nil, "", err
+	}
+	defer h.stop()
+	bare, err := h.run(b.round)
+	if err != nil {
+		return nil, "", err
+	}
+	people := b.people[connections:]
+	var next atomic.Int64
+	requests := make([][]byte, len(people))
+	for i := range requests {
+		requests[i] = knock(&people[i])
+	}
+	l := load{
+		callers: callers(int(bare*answerAfter.Seconds())+5, b.gate.addr),
+		ask:     func(int, int) []byte { return requests[int(next.Add(1))%len(requests)] },
+		right: func(_ int, a answer) bool {
+			return a.status == 303 && bytes.Contains(a.header, []byte("Set-Cookie: __Host-portalgate=")) && bytes.Contains(a.header, []byte("Location: /\r\n"))
+		},
+		spread: answerAfter,
+		busy:   func(a answer) bool { return a.status == 503 },
+	}
+	defer func() {
+		for _, c := range l.callers {
+			c.close()
+		}
+	}()
+	warm, d := 2*answerAfter+200*time.Millisecond, 3*b.round
+	if b.brief {
+		d = answerAfter
+	}
+	var gates, bares, work series
+	for range b.rounds {
+		if err := ctx.Err(); err != nil {
+			return nil, "", err
+		}
+		before, err := b.servers()
+		if err != nil {
+			return nil, "", err
+		}
+		got := l.run(warm, d)
+		after, err := b.servers()
+		if err != nil {
+			return nil, "", err
+		}
+		if got.wrong > 0 || got.answers == 0 {
+			return nil, "", fmt.Errorf("%d right and %d wrong answers, the first: %s", got.answers, got.wrong, got.first)
+		}
+		rate, err := h.run(2 * b.round)
+		if err != nil {
+			return nil, "", err
+		}
+		s = append(s, got.rate()/rate)
+		gates, bares = append(gates, got.rate()), append(bares, rate)
+		work = append(work, (after-before).Seconds()*1e3/float64(next.Swap(0)))
+	}
+	return s, fmt.Sprintf("%.1f against %.1f a second, %d people at the door; %.1f ms of gateway, PostgreSQL and Redis for each", gates.median(), bares.median(), len(l.callers), work.median()), nil
+}
+
+// servers is the CPU time of everything that works on a sign-in.
+func (b *bench) servers() (time.Duration, error) {
+	pids := []int{b.gate.pid(), b.world.Postgres.PID()}
+	if b.world.Redis != nil {
+		pids = append(pids, b.world.Redis.PID())
+	}
+	var all time.Duration
+	for _, pid := range pids {
+		d, err := cpuBelow(pid)
+		if err != nil {
+			return 0, err
+		}
+		all += d
+	}
+	return all, nil
+}
