@@ -199,8 +199,8 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		return nil, nil
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	repl.Set("portalgate.tenant.id", string(a.Tenant.ID))
-	repl.Set("portalgate.tenant.slug", a.Tenant.Slug)
+	tell := &told{tenant: a.Tenant}
+	repl.Map(tell.placeholder)
 	if a.Gate {
 		h.w.site.Serve(w, r, v)
 		return nil, nil
@@ -226,7 +226,7 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		cookies = a.Jar.Lines(*res.Grant, a.Client.At)
 		v.Grant = res.Grant
 	}
-	id := res.Facts.Identity
+	id := &res.Facts.Identity
 	if a.GraphQL && a.Wants == admission.WantsSocket {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
 		return nil, nil
@@ -237,7 +237,7 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 	}
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)
 	if !h.stamper.Made(st, a.Origin) {
-		if st, err = h.stamper.Prepare(id, a.Origin); err != nil {
+		if st, err = h.stamper.Prepare(*id, a.Origin); err != nil {
 			h.w.site.Fail(w, r, v, err)
 			return nil, nil
 		}
@@ -247,7 +247,7 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 		h.w.site.Fail(w, r, v, err)
 		return nil, nil
 	}
-	placeholders(repl, &id)
+	tell.id = id
 	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, a, res.Facts, cookies) }, nil
 }
 
@@ -299,35 +299,49 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return h.hand(next, shield, r.WithContext(ctx))
 }
 
-// placeholders tell the rest of Caddy who is asking, the access log by `user_id`.
-func placeholders(repl *caddy.Replacer, id *portal.Identity) {
-	repl.Set("http.auth.user.id", string(id.User))
-	repl.Map(func(key string) (any, bool) {
-		switch key {
-		case "http.auth.user.tenant_id":
-			return string(id.Tenant), true
-		case "http.auth.user.email":
-			return id.Email, true
-		case "http.auth.user.name":
-			return id.Name, true
-		case "http.auth.user.roles":
-			if len(id.Roles) > 0 {
-				return string(id.Roles[0]), true
-			}
-			return "", true
-		case "http.auth.user.customer_id":
-			return string(id.Customer), true
-		case "http.auth.user.session":
-			return string(id.Session), true
-		case "http.auth.user.amr":
-			return portal.JoinAMR(id.AMR), true
-		case "http.auth.user.mfa":
-			return fmt.Sprint(!id.MFAAt.IsZero()), true
-		case "http.auth.user.auth_time":
-			return fmt.Sprint(id.AuthTime.Unix()), true
-		}
+// told is what the rest of Caddy may ask about a request: whose portal it is for, and who asks.
+type told struct {
+	tenant *portal.Tenant
+	id     *portal.Identity // nil: nobody, or not known yet
+}
+
+// placeholder answers one question; the access log asks for the person as `user_id`.
+func (t *told) placeholder(key string) (any, bool) {
+	switch key {
+	case "portalgate.tenant.id":
+		return string(t.tenant.ID), true
+	case "portalgate.tenant.slug":
+		return t.tenant.Slug, true
+	}
+	if t.id == nil {
 		return nil, false
-	})
+	}
+	switch key {
+	case "http.auth.user.id":
+		return string(t.id.User), true
+	case "http.auth.user.tenant_id":
+		return string(t.id.Tenant), true
+	case "http.auth.user.email":
+		return t.id.Email, true
+	case "http.auth.user.name":
+		return t.id.Name, true
+	case "http.auth.user.roles":
+		if len(t.id.Roles) > 0 {
+			return string(t.id.Roles[0]), true
+		}
+		return "", true
+	case "http.auth.user.customer_id":
+		return string(t.id.Customer), true
+	case "http.auth.user.session":
+		return string(t.id.Session), true
+	case "http.auth.user.amr":
+		return portal.JoinAMR(t.id.AMR), true
+	case "http.auth.user.mfa":
+		return fmt.Sprint(!t.id.MFAAt.IsZero()), true
+	case "http.auth.user.auth_time":
+		return fmt.Sprint(t.id.AuthTime.Unix()), true
+	}
+	return nil, false
 }
 
 var (

@@ -139,6 +139,15 @@ func TestTheImageRunsAsNobodyAndIsAskedForItsHealth(t *testing.T) {
 	if !strings.Contains(read(t, "caddymodule/admin.go"), `"`+asked[1]+`"`) {
 		t.Errorf("the health check asks for %s, which the admin endpoint does not have", asked[1])
 	}
+	observed := regexp.MustCompile(`http://(127\.0\.0\.1:9180)(/\S+)`).FindStringSubmatch(health[0])
+	if observed == nil || !strings.Contains(read(t, "caddymodule/observe.go"), `"GET `+observed[2]+`"`) {
+		t.Fatalf("the health check does not ask the observe listener: %s", health[0])
+	}
+	for _, name := range []string{"Caddyfile", "deploy/Caddyfile"} {
+		if !strings.Contains(read(t, name), "\tobserve "+observed[1]+"\n") {
+			t.Errorf("%s does not observe on %s, where the health check asks", name, observed[1])
+		}
+	}
 	var entry, cmd []string
 	for verb, into := range map[string]*[]string{"ENTRYPOINT": &entry, "CMD": &cmd} {
 		lines := all(final, verb)

@@ -141,8 +141,10 @@ func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
 		scheme = "https://"
 	}
 	a.Origin = scheme + host
-	if _, port, err := net.SplitHostPort(r.Host); err == nil && port != "" && !(secure && port == "443") && !(!secure && port == "80") {
-		a.Origin += ":" + port
+	if i := strings.LastIndexByte(r.Host, ':'); i >= 0 {
+		if port := r.Host[i+1:]; port != "" && !(secure && port == "443") && !(!secure && port == "80") {
+			a.Origin += ":" + port
+		}
 	}
 	a.Client = client(r, w)
 	return a, nil
@@ -184,7 +186,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 	a.MFA = guarded(u.MFA, guard, false)
 	// What guards is wide: a path that is guarded in any reading is never public in another.
 	if below(guard, strings.ToLower(u.Prefix)) && !a.Gate {
-		return refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
+		return errMisread
 	}
 	opens := !a.Gate && !a.GraphQL && !a.MFA
 	a.Public = opens && opened(u.Public, raw)

@@ -73,10 +73,13 @@ func Guarding(patterns []Pattern) []Pattern {
 	return out
 }
 
+// errMisread is made once, since every request asks for its path.
+var errMisread = refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
+
 // rawPath is the path exactly as it was sent, and as it will be sent on; a path that means two things is refused
 // (PATH-02, appendix C).
 func rawPath(r *http.Request) (string, error) {
-	bad := refuse(portal.ProblemRequest, "This address is spelt in a way that could be misread.")
+	bad := errMisread
 	target := r.RequestURI
 	if i := strings.IndexByte(target, '?'); i >= 0 {
 		target = target[:i]

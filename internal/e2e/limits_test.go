@@ -67,7 +67,7 @@ func TestAnOperatorFindsOutWhoIsStoppedByWhichRuleAndHelps(t *testing.T) {
 	for i, g := range []*gateway{one, two} {
 		res := g.try(t, client(t), "ann@buyer.example", testenv.Password)
 		page := readAll(t, res)
-		if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" || !strings.HasPrefix(res.Header.Get("RateLimit"), "limit;r=0;t=") {
+		if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" || !strings.HasPrefix(res.Header.Get("RateLimit"), `"limit";r=0;t=`) {
 			t.Fatalf("a new browser at gateway %d is answered %s, %v", i, res.Status, res.Header)
 		}
 		has(t, page, "Please try again at", "A browser in which you have signed in before works as usual")

@@ -33,7 +33,7 @@ var libraries = []library{
 		"caddymodule logs what happens to the program, pages what happens to a request; everything below returns errors"},
 	{"github.com/golang-jwt/jwt/v5", []string{"secret", "demo/erp"}, []string{"secret", "e2e"},
 		"secret signs and checks with one algorithm per key; demo/erp is an upstream and checks what it is given"},
-	{"golang.org/x/crypto", []string{"password"}, []string{"auth"}, "argon2id and the ERP's bcrypt"},
+	{"golang.org/x/crypto", []string{"password"}, []string{"auth", "pages"}, "argon2id and the ERP's bcrypt"},
 	{"golang.org/x/text", []string{"password"}, nil, "NFC: the same password typed on two keyboards is one password"},
 	{"golang.org/x/net", []string{"portal"}, []string{"e2e", "pages"}, "idna: one spelling of a mail address's domain; in tests HTTP/2 frames that no client would send, and parsed pages"},
 	{"github.com/spf13/pflag", []string{"caddymodule"}, nil, "the flags of cobra's commands"},
@@ -43,8 +43,8 @@ var libraries = []library{
 	{"github.com/mileusna/useragent", []string{"whereabouts"}, nil, "a browser's name in a list of sessions; never a decision"},
 	{"github.com/graph-gophers/graphql-go", []string{"demo/erp"}, nil, "the demo's endpoint is a real one, made with somebody else's library"},
 	{"github.com/coder/websocket", []string{"demo/erp"}, []string{"e2e", "caddymodule"}, "the demo's live feed"},
-	{"github.com/chromedp/chromedp", []string{"testenv"}, []string{"e2e", "testenv"}, "a real browser in tests"},
-	{"github.com/chromedp/cdproto", []string{"testenv"}, []string{"e2e"}, "what chromedp's browser is told"},
+	{"github.com/chromedp/chromedp", []string{"testenv"}, []string{"e2e", "testenv", "pages", "caddymodule"}, "a real browser in tests"},
+	{"github.com/chromedp/cdproto", []string{"testenv"}, []string{"e2e", "pages", "caddymodule"}, "what chromedp's browser is told"},
 	{"go.yaml.in/yaml/v3", nil, []string{"cmd/dev"}, "the compose file is read as compose reads it"},
 }
 
