@@ -255,7 +255,7 @@ func clearEmail(c *cobra.Command, d *desk, p *who) error {
 	}
 	n := int64(0)
 	err = d.change(c.Context(), p.tenant, func(x *store.Tx) error {
-		rows, err := x.People(c.Context(), email)
+		rows, err := x.Named(c.Context(), email)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ func TestANeighbourInTroubleKeepsItsPromise(t *testing.T) {
 	faults := []fault{
 		{"gone", (*testenv.Proxy).Cut},
 		{"silent", (*testenv.Proxy).Stall},
-		{"slow", func(p *testenv.Proxy) { p.Slow(100 * time.Millisecond) }},
+		{"slow", func(p *testenv.Proxy) { p.Slow(30 * time.Millisecond) }},
 		{"reset", (*testenv.Proxy).Reset},
 	}
 	t.Run("Redis", func(t *testing.T) {
