@@ -1,0 +1,93 @@
+package store_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/internal/testenv"
+	"github.com/portalgate/portalgate/migrations"
+)
+
+// as is a database's address for another login.
+func as(t *testing.T, address, role string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	if q.Get("user") == "" {
+		testenv.Missing(t, "the server of the tests asks for passwords; leave PORTALGATE_TEST_DATABASE_URL out for this test")
+	}
+	q.Set("user", role)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// Whoever could cross tenants, and whatever cannot be worked with, is refused with its reason and its mend (CFG-02,
+// TEN-05).
+func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
+	t.Parallel()
+	db := testenv.FreshDatabase(t)
+	versions := store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}
+	inspect := func(t *testing.T, address string, v store.Versions) error {
+		t.Helper()
+		s, err := store.Open(address, store.Options{MaxConns: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		return s.Inspect(t.Context(), v)
+	}
+	if err := inspect(t, db.AppURL, versions); err != nil {
+		t.Fatalf("the role the gateway uses: %v", err)
+	}
+	suffix := db.Name[len(db.Name)-6:]
+	login := func(t *testing.T, name, attributes string) string {
+		t.Helper()
+		name += "_" + suffix
+		db.Exec(t, "create role "+name+" login "+attributes)
+		t.Cleanup(func() {
+			db.Exec(t, "reassign owned by "+name+" to postgres")
+			db.Exec(t, "drop owned by "+name)
+			db.Exec(t, "drop role "+name)
+		})
+		return as(t, db.AppURL, name)
+	}
+	for _, c := range []struct{ name, attributes, reason, mend string }{
+		{"superuser", "superuser in role portalgate_gateway", "is a superuser", "create role app login"},
+		{"bypasser", "bypassrls in role portalgate_gateway", "bypasses row-level security", "create role app login"},
+		{"creator", "createrole in role portalgate_gateway", "may create roles or databases", "create role app login"},
+		{"other", "in role portalgate_gateway, portalgate_operator", "is a member of portalgate_operator", "revoke portalgate_operator from"},
+	} {
+		address := login(t, c.name, c.attributes)
+		if err := inspect(t, address, versions); err == nil || !strings.Contains(err.Error(), c.reason) || !strings.Contains(err.Error(), c.mend) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	owner := login(t, "owner", "in role portalgate_gateway")
+	db.Exec(t, fmt.Sprintf("create table public.mine_%s (id int); alter table public.mine_%s owner to owner_%s", suffix, suffix, suffix))
+	if err := inspect(t, owner, versions); err == nil || !strings.Contains(err.Error(), "owns 1 tables") {
+		t.Errorf("an owner of tables: %v", err)
+	}
+	for what, v := range map[string]store.Versions{
+		"this program needs": {Oldest: migrations.Latest() + 1, Latest: migrations.Latest() + 1},
+		"knows only up to":   {Oldest: 0, Latest: migrations.Latest() - 1},
+	} {
+		if err := inspect(t, db.AppURL, v); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	db.Exec(t, `alter table portalgate.sessions no force row level security`)
+	if err := inspect(t, db.AppURL, versions); err == nil || !strings.Contains(err.Error(), "not forced on portalgate.sessions") {
+		t.Errorf("security lifted on one table: %v", err)
+	}
+	db.Exec(t, `alter table portalgate.sessions force row level security`)
+	empty := testenv.EmptyDatabase(t)
+	if err := inspect(t, empty.AppURL, versions); err == nil || !strings.Contains(err.Error(), "migrate up") {
+		t.Errorf("a database without tables: %v", err)
+	}
+}
