@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -46,6 +45,7 @@ const neighbourWait = 2 * time.Second
 // Keeper begins, resumes, renews and ends sessions. It may be used by many goroutines.
 type Keeper struct {
 	o       Options
+	marks   *secret.Fingerprints
 	tokens  *table
 	facts   *factsTable
 	flights singleflight.Group
@@ -65,7 +65,7 @@ func New(o Options) *Keeper {
 	if o.CutOff == nil {
 		o.CutOff = func() bool { return false }
 	}
-	return &Keeper{o: o, tokens: newTable(o.Verified), facts: newFacts(o.Known), later: make(chan func(context.Context) error, 1024)}
+	return &Keeper{o: o, marks: secret.NewFingerprints(), tokens: newTable(o.Verified), facts: newFacts(o.Known), later: make(chan func(context.Context) error, 1024)}
 }
 
 // Run does what was put off behind requests until the context ends. Its errors go to failed; a lost "last active" is
@@ -182,7 +182,8 @@ func userBytes(f *Facts) [16]byte {
 
 // verify says whose access token this is: from the table, or by its signature, once.
 func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verified, error) {
-	if token == "" || len(token) > secret.MaxAccessLen {
+	d, ok := k.marks.Of(token)
+	if token == "" || !ok {
 		return verified{}, secret.ErrInvalid
 	}
 	// After a leak the old key ends in that moment, and what it signed must not live on in our memory.
@@ -191,9 +192,8 @@ func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verifie
 		k.tokens.clear()
 		k.turn.Store(turn)
 	}
-	d := digestOf(token)
 	tenant, _ := portal.IDBytes(t)
-	if v, ok := k.tokens.get(&d); ok {
+	if v, ok := k.tokens.get(d); ok {
 		if v.tenant != tenant {
 			return verified{}, secret.ErrInvalid
 		}
@@ -227,7 +227,7 @@ func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verifie
 // presented notes, behind the request, that an access token was seen for the first time: this proves that the successor
 // it was made with has arrived, and from here on its predecessor is spent (contract 5). Where that cannot be noted the
 // token is forgotten, so that its next use tries again: an unspent predecessor would be of use to a thief.
-func (k *Keeper) presented(t portal.TenantID, id portal.SessionID, generation int, token [sha256.Size]byte, now time.Time) {
+func (k *Keeper) presented(t portal.TenantID, id portal.SessionID, generation int, token secret.Fingerprint, now time.Time) {
 	noted := k.putOff(func(ctx context.Context) error {
 		err := k.o.Store.Within(ctx, t, now, func(x *store.Tx) error { return x.Presented(ctx, id, generation) })
 		if err != nil {
@@ -238,11 +238,6 @@ func (k *Keeper) presented(t portal.TenantID, id portal.SessionID, generation in
 	if !noted {
 		k.tokens.drop(token)
 	}
-}
-
-// digestOf is what a token is held by. The copy stays on the stack, where a conversion of a whole token would not.
-func digestOf(token string) [sha256.Size]byte {
-	return sha256.Sum256(append(make([]byte, 0, 1024), token...))
 }
 
 func entry(a secret.Access) (v verified, ok bool) {

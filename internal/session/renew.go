@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -63,7 +62,9 @@ func (k *Keeper) grant(t *portal.Tenant, s portal.Session, r secret.Refresh, gen
 	}
 	if v, ok := entry(a); ok && generation == 0 {
 		// Later generations go through verify once, which is how their arrival is noticed.
-		k.tokens.put(sha256.Sum256([]byte(access)), v, now)
+		if d, ok := k.marks.Of(access); ok {
+			k.tokens.put(d, v, now)
+		}
 	}
 	return Grant{Session: s, Access: access, Refresh: refresh, Until: s.End}, nil
 }

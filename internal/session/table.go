@@ -1,9 +1,10 @@
 package session
 
 import (
-	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/portalgate/portalgate/internal/secret"
 )
 
 // verified is what is known of an access token whose signature was right. It holds no pointer, so that a million of
@@ -14,7 +15,7 @@ type verified struct {
 	generation            int32
 }
 
-// table finds verified access tokens by digest. The signature of a token is checked once per process and life.
+// table finds verified access tokens by fingerprint. The signature of a token is checked once per process and life.
 type table struct {
 	shards [64]shard
 	limit  int // entries per shard
@@ -22,29 +23,29 @@ type table struct {
 
 type shard struct {
 	mu sync.RWMutex
-	m  map[[sha256.Size]byte]verified
+	m  map[secret.Fingerprint]verified
 	_  [32]byte // shards on cache lines of their own
 }
 
 func newTable(limit int) *table {
 	t := &table{limit: max(1, limit/64)}
 	for i := range t.shards {
-		t.shards[i].m = map[[sha256.Size]byte]verified{}
+		t.shards[i].m = map[secret.Fingerprint]verified{}
 	}
 	return t
 }
 
-func (t *table) get(d *[sha256.Size]byte) (verified, bool) {
+func (t *table) get(d secret.Fingerprint) (verified, bool) {
 	s := &t.shards[d[0]&63]
 	s.mu.RLock()
-	v, ok := s.m[*d]
+	v, ok := s.m[d]
 	s.mu.RUnlock()
 	return v, ok
 }
 
 // put keeps an entry. Each call also looks at a few others and drops those that have expired, so that the table
 // shrinks by being used; a full shard gives up any entry, which costs its owner one signature check.
-func (t *table) put(d [sha256.Size]byte, v verified, now time.Time) {
+func (t *table) put(d secret.Fingerprint, v verified, now time.Time) {
 	s := &t.shards[d[0]&63]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +62,7 @@ func (t *table) put(d [sha256.Size]byte, v verified, now time.Time) {
 }
 
 // drop forgets one token: its next use checks the signature again.
-func (t *table) drop(d [sha256.Size]byte) {
+func (t *table) drop(d secret.Fingerprint) {
 	s := &t.shards[d[0]&63]
 	s.mu.Lock()
 	delete(s.m, d)

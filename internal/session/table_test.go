@@ -6,10 +6,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/portalgate/portalgate/internal/secret"
 )
 
-func numbered(i int) (d [sha256.Size]byte) {
-	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+func numbered(i int) secret.Fingerprint {
+	d := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+	return secret.Fingerprint(d[:16])
 }
 
 // DOS-04: what is held is bounded, whatever comes; a token given up costs its owner one signature check.
@@ -23,11 +26,11 @@ func TestTheTablesOfAKeeperAreBounded(t *testing.T) {
 			for i := range 5000 {
 				d := numbered(w*5000 + i)
 				tokens.put(d, verified{expires: now.Unix() + 60}, now)
-				if v, ok := tokens.get(&d); ok && v.expires != now.Unix()+60 {
+				if v, ok := tokens.get(d); ok && v.expires != now.Unix()+60 {
 					t.Error("another token's entry")
 				}
-				facts.put([16]byte(d[:16]), &Facts{})
-				facts.get([16]byte(d[:16]))
+				facts.put(d, &Facts{})
+				facts.get(d)
 			}
 		})
 	}
@@ -61,12 +64,12 @@ func TestTheTablesOfAKeeperAreBounded(t *testing.T) {
 	}
 	d := numbered(20_000)
 	wide.drop(d)
-	if _, ok := wide.get(&d); ok {
+	if _, ok := wide.get(d); ok {
 		t.Error("dropped, and still there")
 	}
 	wide.clear()
 	d = numbered(20_001)
-	if _, ok := wide.get(&d); ok {
+	if _, ok := wide.get(d); ok {
 		t.Error("cleared, and still there")
 	}
 }

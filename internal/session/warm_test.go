@@ -2,7 +2,6 @@ package session
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"testing"
 	"time"
 
@@ -39,7 +38,7 @@ func warm(tb testing.TB, tokens, sessions int) (k *Keeper, t *portal.Tenant, coo
 		cookies = append(cookies, Cookies{Access: g.Access, Refresh: g.Refresh})
 	}
 	for range tokens - sessions {
-		var d [sha256.Size]byte
+		var d secret.Fingerprint
 		rand.Read(d[:])
 		var v verified
 		rand.Read(v.session[:])
