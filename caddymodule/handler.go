@@ -148,24 +148,51 @@ func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
 // ServeHTTP is the journey of every request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	h.w.prefix.Scrub(r)
-	forward, err := h.gate(w, r)
-	if err != nil || forward == nil {
-		return err
+	p := passage{h: h}
+	p.gate(w, r)
+	switch p.way {
+	case wayThrough:
+		return next.ServeHTTP(w, r)
+	case wayUnknown:
+		return p.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+	case wayKnown:
+		return p.forward(w, r, next)
 	}
-	return forward(next)
+	return nil
 }
+
+// passage is one request at the gate.
+type passage struct {
+	h       *Handler
+	way     way
+	a       admission.Admitted
+	facts   *session.Facts
+	cookies []string // of a renewal
+	told    told
+}
+
+// way is what becomes of a request.
+type way int
+
+const (
+	wayNone    way = iota // it is answered
+	wayThrough            // it passes as it is
+	wayUnknown            // it is handed on without saying who asks
+	wayKnown              // it is handed on with an identity
+)
 
 // gate decides, up to the point where a request is handed on. A panic in here is a 500 and nothing is forwarded; one
 // behind it belongs to Caddy (HDR-10, DOS-03).
-func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(caddyhttp.Handler) error, err error) {
+func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
+	h, a := p.h, &p.a
 	var v pages.Visit
 	defer func() {
-		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
+		if thrown := recover(); thrown != nil {
+			if thrown == http.ErrAbortHandler {
+				panic(thrown)
 			}
-			h.w.site.Fail(w, r, v, fmt.Errorf("panic: %v", p))
-			forward, err = nil, nil
+			p.way = wayNone
+			h.w.site.Fail(w, r, v, fmt.Errorf("panic: %v", thrown))
 		}
 	}()
 	wire := h.wire(r)
@@ -175,80 +202,79 @@ func (h *Handler) gate(w http.ResponseWriter, r *http.Request) (forward func(cad
 
 	if !h.w.fit.Load() {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This page is back soon.", RetryAfter: 5 * time.Second})
-		return nil, nil
+		return
 	}
-	a, err := admission.Tenant(h.w.hosts, r, wire)
+	err := admission.Tenant(h.w.hosts, r, wire, a)
 	if r.Context().Value(caddyhttp.ErrorCtxKey) != nil && (a.Tenant == nil || a.Tenant.Mode == portal.ModeOn) {
 		// On the way to an error page: who asks was not found out, or is nobody's business there (HDR-11).
-		return h.withdrawn(w, r, a, wire), nil
+		upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure}) // and no cookie
+		p.way = wayUnknown
+		return
 	}
 	if a.Tenant == nil {
 		h.w.site.Fail(w, r, v, err)
-		return nil, nil
+		return
 	}
 	if a.Tenant.Mode != portal.ModeOn {
-		// Off and observe: byte for byte, but for forged headers.
-		return func(next caddyhttp.Handler) error { return next.ServeHTTP(w, r) }, nil
+		p.way = wayThrough // byte for byte, but for forged headers
+		return
 	}
 	if err == nil {
-		err = h.rules.Admit(r, &a)
+		err = h.rules.Admit(r, a)
 	}
 	v = pages.Visit{Tenant: a.Tenant, Client: a.Client, Origin: a.Origin, Jar: a.Jar, Cookies: a.Cookies, Wants: pages.Wants(a.Wants)}
 	if err != nil {
 		h.w.site.Fail(w, r, v, err)
-		return nil, nil
+		return
 	}
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	tell := &told{tenant: a.Tenant}
-	repl.Map(tell.placeholder)
+	p.told.tenant = a.Tenant
+	r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Map(p.told.placeholder)
 	if a.Gate {
 		h.w.site.Serve(w, r, v)
-		return nil, nil
+		return
 	}
 	if a.Tenant.Suspended {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This portal is closed at the moment."})
-		return nil, nil
+		return
 	}
 	upstream.Clean(r, upstream.Arrival{Cookies: a.Rest, Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
 	if a.Public || a.Foreign {
-		return func(next caddyhttp.Handler) error {
-			return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
-		}, nil
+		p.way = wayUnknown
+		return
 	}
 	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
 	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
 	if err != nil {
 		h.w.site.Fail(w, r, v, err)
-		return nil, nil
+		return
 	}
-	var cookies []string
 	if res.Grant != nil {
-		cookies = a.Jar.Lines(*res.Grant, a.Client.At)
+		p.cookies = a.Jar.Lines(*res.Grant, a.Client.At)
 		v.Grant = res.Grant
 	}
 	id := &res.Facts.Identity
 	if a.GraphQL && a.Wants == admission.WantsSocket {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
-		return nil, nil
+		return
 	}
 	if a.MFA && id.MFAAt.IsZero() {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in, and your account has none yet."})
-		return nil, nil
+		return
 	}
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)
 	if !h.stamper.Made(st, a.Origin) {
 		if st, err = h.stamper.Prepare(*id, a.Origin); err != nil {
 			h.w.site.Fail(w, r, v, err)
-			return nil, nil
+			return
 		}
 		res.Facts.Prepared.Store(st)
 	}
 	if err := h.stamper.Stamp(r, st, a.Client.At); err != nil {
 		h.w.site.Fail(w, r, v, err)
-		return nil, nil
+		return
 	}
-	tell.id = id
-	return func(next caddyhttp.Handler) error { return h.forward(w, r, next, a, res.Facts, cookies) }, nil
+	p.told.id = id
+	p.facts, p.way = res.Facts, wayKnown
 }
 
 // wire is what Caddy knows of a request's way here.
@@ -263,20 +289,12 @@ func (h *Handler) wire(r *http.Request) admission.Wire {
 	return w
 }
 
-// withdrawn hands a request on that says nothing of who asks.
-func (h *Handler) withdrawn(w http.ResponseWriter, r *http.Request, a admission.Admitted, wire admission.Wire) func(caddyhttp.Handler) error {
-	upstream.Clean(r, upstream.Arrival{Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure}) // and no cookie
-	return func(next caddyhttp.Handler) error {
-		return h.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
-	}
-}
-
 // hand passes a request to the next handler, and judges the end of the answer. When it fails, Caddy goes on to its
 // error routes with the same request: what was said there of the person is taken back first.
-func (h *Handler) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.Request) error {
+func (p *passage) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.Request) error {
 	err := next.ServeHTTP(shield, r)
 	if err != nil {
-		h.w.prefix.Withdraw(r)
+		p.h.w.prefix.Withdraw(r)
 		return err
 	}
 	shield.End()
@@ -285,18 +303,22 @@ func (h *Handler) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.
 
 // forward hands a request on under a context that ends with its session: a socket or a stream that is open when the
 // session ends is closed (REV-02).
-func (h *Handler) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, a admission.Admitted, f *session.Facts, cookies []string) error {
+func (p *passage) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	release := func() {}
-	defer func() { release() }()
-	shield := h.w.prefix.NewShield(w, cookies, func(status int) {
-		tunnel := status == http.StatusSwitchingProtocols || a.Wants == admission.WantsSocket && status == http.StatusOK
-		if tunnel || strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") {
-			release = h.w.hold(a.Tenant, f, cancel)
+	var release func()
+	shield := p.h.w.prefix.NewShield(w, p.cookies, func(status int) {
+		tunnel := status == http.StatusSwitchingProtocols || p.a.Wants == admission.WantsSocket && status == http.StatusOK
+		if kind := w.Header()["Content-Type"]; tunnel || len(kind) > 0 && strings.HasPrefix(kind[0], "text/event-stream") {
+			release = p.h.w.hold(p.a.Tenant, p.facts, cancel)
 		}
 	})
-	return h.hand(next, shield, r.WithContext(ctx))
+	defer func() {
+		if release != nil {
+			release()
+		}
+	}()
+	return p.hand(next, shield, r.WithContext(ctx))
 }
 
 // told is what the rest of Caddy may ask about a request: whose portal it is for, and who asks.

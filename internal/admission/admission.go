@@ -21,7 +21,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/portalgate/portalgate/internal/portal"
-	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/session"
 )
 
@@ -34,24 +33,35 @@ const (
 
 // Hosts is the table of known hosts, shared by all handlers and replaced as a whole.
 type Hosts struct {
-	table atomic.Pointer[map[string]*portal.Tenant]
+	table atomic.Pointer[map[string]door]
+}
+
+// door is a host: whose it is, and how browsers name it by both schemes.
+type door struct {
+	tenant        *portal.Tenant
+	plain, secure string
 }
 
 // Set replaces the table. Hosts are canonical: lower case, without a port or a final dot.
-func (h *Hosts) Set(table map[string]*portal.Tenant) { h.table.Store(&table) }
+func (h *Hosts) Set(table map[string]*portal.Tenant) {
+	doors := make(map[string]door, len(table))
+	for host, t := range table {
+		doors[host] = door{t, "http://" + host, "https://" + host}
+	}
+	h.table.Store(&doors)
+}
 
-// Find returns the tenant of a canonical host.
-func (h *Hosts) Find(host string) *portal.Tenant {
+func (h *Hosts) door(host string) door {
 	if t := h.table.Load(); t != nil {
 		return (*t)[host]
 	}
-	return nil
+	return door{}
 }
 
 // Known says whether a name, as a TLS client sends it, is a host of ours.
 func (h *Hosts) Known(name string) bool {
 	host, ok := canonicalHost(name)
-	return ok && h.Find(host) != nil
+	return ok && h.door(host).tenant != nil
 }
 
 // Wants is the kind of answer that a request can use (contract 7).
@@ -94,8 +104,8 @@ type Admitted struct {
 	Jar     session.Jar
 	Cookies session.Cookies
 	Rest    string // what is left of the Cookie header for the upstream
-	Wants   Wants
-	Gate    bool // the path is one of the portal's own
+	Wants   Wants  // before the path is read, no GraphQL
+	Gate    bool   // the path is one of the portal's own
 	Public  bool
 	Foreign bool // cross_site: forwarded without session and identity
 	MFA     bool
@@ -108,51 +118,52 @@ func refuse(kind portal.ProblemKind, public string) error {
 
 // Tenant finds the tenant of a request, and how it was reached. It is the first question, because a tenant that is
 // not on has its requests passed byte for byte.
-func Tenant(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
-	a.Wants = wants(r, false) // for a refusal before the path is read
+func Tenant(hosts *Hosts, r *http.Request, w Wire, a *Admitted) error {
+	a.Wants = wants(r)
 	host, ok := canonicalHost(r.Host)
+	var at door
 	if ok {
-		a.Tenant = hosts.Find(host)
+		at = hosts.door(host)
 	}
-	if a.Tenant == nil {
-		return a, refuse(portal.ProblemUnknownHost, "There is no portal at this address. Check it for a typing mistake.")
+	if a.Tenant = at.tenant; a.Tenant == nil {
+		return refuse(portal.ProblemUnknownHost, "There is no portal at this address. Check it for a typing mistake.")
 	}
 	a.Host = host
 	// HTTP/2 can name a host twice, as :authority and as a header; the next program may believe the other (TEN-02).
 	if twice := r.Header["Host"]; len(twice) > 1 || len(twice) == 1 && twice[0] != r.Host {
-		return a, refuse(portal.ProblemMisdirected, "This request names two addresses. Reload the page.")
+		return refuse(portal.ProblemMisdirected, "This request names two addresses. Reload the page.")
 	}
 	// A request that names one host to the TLS layer and another to us was made to be read in two ways (TEN-02).
 	if r.TLS != nil && r.TLS.ServerName != "" {
 		if sni, ok := canonicalHost(r.TLS.ServerName); !ok || sni != host {
-			return a, refuse(portal.ProblemMisdirected, "This connection was opened for another address. Reload the page.")
+			return refuse(portal.ProblemMisdirected, "This connection was opened for another address. Reload the page.")
 		}
 	}
 	secure := r.TLS != nil
 	if !secure && w.Trusted {
-		secure = r.Header.Get("X-Forwarded-Proto") == "https" && len(r.Header["X-Forwarded-Proto"]) == 1
+		proto := r.Header["X-Forwarded-Proto"]
+		secure = len(proto) == 1 && proto[0] == "https"
 	}
 	if !secure && host != "localhost" && !strings.HasSuffix(host, ".localhost") {
-		return a, refuse(portal.ProblemMisdirected, "This portal is reached over https only.")
+		return refuse(portal.ProblemMisdirected, "This portal is reached over https only.")
 	}
 	a.Jar.Secure = secure
-	scheme := "http://"
+	a.Origin = at.plain
 	if secure {
-		scheme = "https://"
+		a.Origin = at.secure
 	}
-	a.Origin = scheme + host
 	if i := strings.LastIndexByte(r.Host, ':'); i >= 0 {
 		if port := r.Host[i+1:]; port != "" && !(secure && port == "443") && !(!secure && port == "80") {
 			a.Origin += ":" + port
 		}
 	}
 	a.Client = client(r, w)
-	return a, nil
+	return nil
 }
 
 // Admit judges a request of a tenant that is on.
 func (u *Rules) Admit(r *http.Request, a *Admitted) error {
-	socket := websocket(r)
+	socket := a.Wants == WantsSocket
 	switch r.Method {
 	case http.MethodTrace, "TRACK":
 		return refuse(portal.ProblemMethod, "This kind of request is not answered here.")
@@ -191,18 +202,19 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 	opens := !a.Gate && !a.GraphQL && !a.MFA
 	a.Public = opens && opened(u.Public, raw)
 	a.Cookies, a.Rest = a.Jar.Split(r.Header["Cookie"])
-	if t, err := secret.ParseToken(a.Cookies.Device); err == nil {
-		d := t.Digest(secret.KindDevice, string(a.Tenant.ID))
-		a.Client.Device = portal.DeviceToken(d[:])
+	if a.Gate {
+		a.Client.Device = a.Cookies.Known(a.Tenant.ID)
 	}
-	a.Wants = wants(r, a.GraphQL)
+	if a.GraphQL && a.Wants != WantsSocket {
+		a.Wants = WantsGraphQL
+	}
 	for _, x := range u.CrossSite {
 		if opens && x.Method == r.Method && x.Path == raw {
 			a.Foreign = true
 			return nil
 		}
 	}
-	return sameSite(r, a)
+	return sameSite(r, socket, a)
 }
 
 // sizes bounds what the rest of the house has to look at.
@@ -252,8 +264,7 @@ func websocket(r *http.Request) bool {
 // sameSite is the cross-site rule of contract 4: refused are unsafe requests that a browser says come from elsewhere,
 // a sibling tenant's page included, and requests with a session that say nothing of their origin. A WebSocket
 // handshake is held to the same although it is a GET, because no other rule of browsers stops it (CSRF-05).
-func sameSite(r *http.Request, a *Admitted) error {
-	socket := websocket(r)
+func sameSite(r *http.Request, socket bool, a *Admitted) error {
 	if !unsafe(r.Method) && !socket {
 		return nil
 	}
@@ -277,17 +288,16 @@ func sameSite(r *http.Request, a *Admitted) error {
 	return nil
 }
 
-func wants(r *http.Request, graphql bool) Wants {
+func wants(r *http.Request) Wants {
+	mode := r.Header["Sec-Fetch-Mode"]
 	switch {
 	case websocket(r):
 		return WantsSocket
-	case graphql:
-		return WantsGraphQL
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return WantsData
-	case r.Header.Get("Sec-Fetch-Mode") == "navigate":
+	case len(mode) > 0 && mode[0] == "navigate":
 		return WantsPage
-	case r.Header.Get("Sec-Fetch-Mode") != "":
+	case len(mode) > 0 && mode[0] != "":
 		return WantsData
 	case strings.Contains(r.Header.Get("Accept"), "text/html"):
 		return WantsPage

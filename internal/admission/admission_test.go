@@ -24,7 +24,7 @@ func request(t testing.TB, method, target string, pairs ...string) *http.Request
 
 func admit(t testing.TB, r *http.Request) (Admitted, error) {
 	t.Helper()
-	a, err := Tenant(town(0), r, Wire{})
+	a, err := arrive(town(0), r, Wire{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestEarlyDataDoesNoDeed(t *testing.T) {
 		r := secured("acme.portal.test", "acme.portal.test")
 		r.Method, r.URL, r.RequestURI = "POST", request(t, "GET", "/orders").URL, "/orders"
 		r.TLS.HandshakeComplete = complete
-		a, err := Tenant(town(0), r, Wire{})
+		a, err := arrive(town(0), r, Wire{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func TestARequestGetsTheKindOfAnswerItCanUse(t *testing.T) {
 // TEN-04: the host alone says which tenant, and a device is known by its digest under that tenant.
 func TestOnlyTheHostSelectsTheTenant(t *testing.T) {
 	device := secret.NewToken().Reveal()
-	a, err := admit(t, request(t, "GET", "/orders?tenant=globex&tenant_id=0190aaaa-0000-7000-8000-00000000000b", "X-Tenant-Id", "globex", "X-Portal-Tenant-Id", "globex", "Tenant", "globex",
+	a, err := admit(t, request(t, "GET", "/auth/login?tenant=globex&tenant_id=0190aaaa-0000-7000-8000-00000000000b", "X-Tenant-Id", "globex", "X-Portal-Tenant-Id", "globex", "Tenant", "globex",
 		"X-Forwarded-Host", "globex.portal.test", "Forwarded", "host=globex.portal.test", "Cookie", "tenant=globex; portalgate-device="+device))
 	if err != nil || a.Tenant.Slug != "acme" || a.Rest != "tenant=globex" {
 		t.Errorf("%+v, %v", a, err)
@@ -239,4 +239,9 @@ func TestOnlyTheHostSelectsTheTenant(t *testing.T) {
 	if a.Client.Device == "" || strings.Contains(string(a.Client.Device), device) {
 		t.Errorf("device %q", a.Client.Device)
 	}
+}
+
+func arrive(hosts *Hosts, r *http.Request, w Wire) (a Admitted, err error) {
+	err = Tenant(hosts, r, w, &a)
+	return a, err
 }

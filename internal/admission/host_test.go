@@ -48,7 +48,7 @@ func TestAHostIsOneTenantsOrNobodys(t *testing.T) {
 			strings.Repeat("a", 64) + ".portal.test": "", strings.Repeat("a.", 130) + "portal.test": "",
 		} {
 			got := ""
-			if a, _ := Tenant(hosts, secured(host, ""), Wire{Now: time.Unix(1, 0)}); a.Tenant != nil {
+			if a, _ := arrive(hosts, secured(host, ""), Wire{Now: time.Unix(1, 0)}); a.Tenant != nil {
 				got = a.Tenant.Slug
 				if a.Host != got+".portal.test" || !strings.HasPrefix(a.Origin, "https://"+a.Host) {
 					t.Errorf("%q: host %q, origin %q", host, a.Host, a.Origin)
@@ -60,7 +60,7 @@ func TestAHostIsOneTenantsOrNobodys(t *testing.T) {
 		}
 		if more > 0 {
 			for i := range more {
-				if a, err := Tenant(hosts, secured(fmt.Sprintf("T%03d.portal.test", i), ""), Wire{}); err != nil || a.Tenant.Slug != fmt.Sprintf("t%03d", i) {
+				if a, err := arrive(hosts, secured(fmt.Sprintf("T%03d.portal.test", i), ""), Wire{}); err != nil || a.Tenant.Slug != fmt.Sprintf("t%03d", i) {
 					t.Fatalf("tenant %d: %v", i, err)
 				}
 			}
@@ -69,7 +69,7 @@ func TestAHostIsOneTenantsOrNobodys(t *testing.T) {
 }
 
 func TestAnEmptyTableKnowsNobody(t *testing.T) {
-	if a, err := Tenant(new(Hosts), secured("acme.portal.test", ""), Wire{}); a.Tenant != nil || kind(err) != portal.ProblemUnknownHost {
+	if a, err := arrive(new(Hosts), secured("acme.portal.test", ""), Wire{}); a.Tenant != nil || kind(err) != portal.ProblemUnknownHost {
 		t.Errorf("tenant %v, %v", a.Tenant, err)
 	}
 	if new(Hosts).Known("acme.portal.test") {
@@ -101,7 +101,7 @@ func TestARequestThatNamesTwoHostsIsRefused(t *testing.T) {
 		if c.also != nil {
 			r.Header["Host"] = c.also
 		}
-		_, err := Tenant(hosts, r, Wire{})
+		_, err := arrive(hosts, r, Wire{})
 		if ok := err == nil; ok != c.ok || !ok && kind(err) != portal.ProblemMisdirected {
 			t.Errorf("%+v: %v", c, err)
 		}
@@ -136,7 +136,7 @@ func TestPlainHTTPIsForLocalhostAndTrustedProxies(t *testing.T) {
 		if c.proto != nil {
 			r.Header["X-Forwarded-Proto"] = c.proto
 		}
-		a, err := Tenant(hosts, r, Wire{Trusted: c.trusted})
+		a, err := arrive(hosts, r, Wire{Trusted: c.trusted})
 		if ok := err == nil; ok != c.ok || ok && (a.Origin != c.origin || a.Jar.Secure != strings.HasPrefix(c.origin, "https")) {
 			t.Errorf("%+v: origin %q, secure %v, %v", c, a.Origin, a.Jar.Secure, err)
 		}

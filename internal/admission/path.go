@@ -94,14 +94,14 @@ func rawPath(r *http.Request) (string, error) {
 		return "", bad
 	}
 	// A segment that is a dot or two in any encoding; a byte that ends a string or a line in some program.
-	segment := make([]byte, 0, 64)
+	segment := make([]byte, 0, 8)
 	plain := true
 	end := func() bool {
 		dots := len(segment) > 0 && len(segment) <= 2 && strings.Trim(string(segment), ".") == ""
 		segment = segment[:0]
 		return !dots
 	}
-	var whole []byte
+	whole := make([]byte, 0, 256)
 	for i := 0; i < len(target); i++ {
 		c := target[i]
 		if c == '%' {

@@ -62,7 +62,7 @@ func judge(t testing.TB, u *Rules, method, target string) string {
 	if err != nil {
 		return refused // by the server, with 400
 	}
-	a, err := Tenant(town(0), r, Wire{})
+	a, err := arrive(town(0), r, Wire{})
 	if err == nil {
 		err = u.Admit(r, &a)
 	}
@@ -136,7 +136,7 @@ func TestTheExceptionForOtherSitesIsExactAndNeverGuarded(t *testing.T) {
 		}
 		r.Header.Set("Origin", "https://evil.test")
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
-		a, err := Tenant(town(0), r, Wire{})
+		a, err := arrive(town(0), r, Wire{})
 		if err != nil {
 			t.Fatal(err)
 		}

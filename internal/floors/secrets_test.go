@@ -27,7 +27,6 @@ var cryptography = []struct{ pkg, what, why string }{
 	{"password", "golang.org/x/crypto", "password hashing is its own subject, with its own bounds"},
 	{"password", "crypto/rand", "salts"},
 	{"password", "crypto/subtle", "hashes are compared in constant time"},
-	{"session", "crypto/sha256", "verified tokens are found again by digest; the table holds no token"},
 	{"store", "crypto/sha256", "an address's row in lockouts, and a stored hash that the ERP may have changed, are named by digest"},
 	{"ratelimit", "crypto/rand", "two charges of one moment are told apart in Redis"},
 	{"ratelimit", "crypto/sha256", "Redis is told digests and not addresses"},

@@ -164,6 +164,18 @@ func (s *Site) loginTo(to string) string {
 	return s.Prefix + "/login?" + url.Values{"return_to": {to}}.Encode()
 }
 
+// refusal is an error as data (RFC 9457), with our own members beside its own.
+type refusal struct {
+	Code      portal.ProblemKind `json:"code"`
+	Detail    string             `json:"detail"`
+	Field     string             `json:"field,omitempty"`
+	Login     string             `json:"login_url,omitempty"`
+	Reference string             `json:"reference,omitempty"`
+	Status    int                `json:"status"`
+	Title     string             `json:"title"`
+	Type      string             `json:"type"`
+}
+
 func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
 	title := titles[p.Kind]
 	if title == "" {
@@ -173,15 +185,9 @@ func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *port
 	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
 		words += " Please try again in " + length(roundUpMinutes(p.RetryAfter)) + "."
 	}
-	body := map[string]any{"type": "about:blank", "title": title, "status": status, "detail": words, "code": p.Kind}
-	if p.Field != "" {
-		body["field"] = p.Field
-	}
-	if ref != "" {
-		body["reference"] = ref
-	}
+	body := refusal{Code: p.Kind, Detail: words, Field: p.Field, Reference: ref, Status: status, Title: title, Type: "about:blank"}
 	if status == http.StatusUnauthorized {
-		body["login_url"] = s.Prefix + "/login"
+		body.Login = s.Prefix + "/login"
 	}
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", "application/problem+json")

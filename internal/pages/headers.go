@@ -18,22 +18,35 @@ const (
 	logoHeaders kind = logoCSP
 )
 
-// guard sets the headers that every answer of ours has.
-func guard(h http.Header, r *http.Request, k kind) {
-	h.Set("Content-Security-Policy", string(k))
-	h.Set("X-Content-Type-Options", "nosniff")
+// always are the headers that every answer of ours has, by their canonical names.
+var always = [...]struct{ name, value string }{
+	{"X-Content-Type-Options", "nosniff"},
 	// Not no-referrer: that would turn the Origin of our own forms into "null" (contract 4).
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Robots-Tag", "noindex")
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+	{"Referrer-Policy", "same-origin"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()"},
+	{"X-Frame-Options", "DENY"},
+	{"X-Robots-Tag", "noindex"},
+}
+
+// guard sets them, and those that depend on the kind of page. A flood of forged cookies is answered with them, so all
+// values are one allocation; no two answers share it, since a later handler may write into the values.
+func guard(h http.Header, r *http.Request, k kind) {
+	v := new([len(always) + 3]string)
+	set := func(i int, name, value string) {
+		v[i] = value
+		h[name] = v[i : i+1 : i+1]
+	}
+	for i, x := range always {
+		set(i, x.name, x.value)
+	}
+	set(len(always), "Content-Security-Policy", string(k))
+	if len(h["Cache-Control"]) == 0 {
+		set(len(always)+1, "Cache-Control", "no-store")
 	}
 	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		// Ignored by browsers over plain HTTP (RFC 6797 section 8.1); two years, with subdomains.
-		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+		set(len(always)+2, "Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 	}
 }

@@ -44,6 +44,7 @@ type Key struct {
 	VerifyUntil time.Time // zero: no end
 	raw         veiled    // 32 bytes; for PurposeAssertion the P-256 scalar
 	signer      *ecdsa.PrivateKey
+	head        string // of PurposeAccess: the first segment of each token it signs
 }
 
 // Fingerprint identifies a key without revealing it: the first 16 bytes of SHA-256 over purpose, id and secret.
@@ -240,6 +241,9 @@ func parse(b []byte) (*keyset, error) {
 			if key.signer, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), raw); err != nil {
 				return nil, bad(fk.ID, "is not a P-256 key; it was altered, so take it from a copy of the file")
 			}
+		}
+		if key.Purpose == PurposeAccess {
+			key.head = accessHead(key.ID)
 		}
 		set.all = append(set.all, key)
 		set.byID[key.ID] = key

@@ -46,6 +46,17 @@ func (c Cookies) Any() bool {
 	return c.Access != "" || c.Refresh != "" || c.Attempt != "" || c.Confused
 }
 
+// Known is the device that these cookies name at a tenant, or none: the hash that the database has, so that no log and
+// no row holds what the browser does.
+func (c Cookies) Known(t portal.TenantID) portal.DeviceToken {
+	token, err := secret.ParseToken(c.Device)
+	if err != nil {
+		return ""
+	}
+	d := token.Digest(secret.KindDevice, string(t))
+	return portal.DeviceToken(d[:])
+}
+
 // Jar is the one place that names, sets, reads and clears cookies.
 type Jar struct {
 	Secure bool // over HTTPS; false only for localhost over plain HTTP
@@ -71,8 +82,8 @@ func (j Jar) Split(lines []string) (c Cookies, rest string) {
 	if !mentions(keep) {
 		return c, keep
 	}
-	var b strings.Builder
-	b.Grow(len(keep))
+	var few [8]string // what is not ours, in most requests
+	others := few[:0]
 	var seen [4]bool
 	for part := range strings.SplitSeq(keep, ";") {
 		trimmed := strings.Trim(part, " \t")
@@ -81,10 +92,7 @@ func (j Jar) Split(lines []string) (c Cookies, rest string) {
 		switch {
 		case !ours:
 			if trimmed != "" {
-				if b.Len() > 0 {
-					b.WriteString("; ")
-				}
-				b.WriteString(trimmed)
+				others = append(others, trimmed)
 			}
 			continue
 		case !exact:
@@ -113,7 +121,7 @@ func (j Jar) Split(lines []string) (c Cookies, rest string) {
 	if c.Confused {
 		c = Cookies{Confused: true}
 	}
-	return c, b.String()
+	return c, strings.Join(others, "; ")
 }
 
 // mentions is the quick no for requests that carry none of our cookies. A percent sign may hide one.

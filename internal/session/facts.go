@@ -17,6 +17,7 @@ type Facts struct {
 	// Prepared is where the upstream package keeps the header values and the assertion it has made from Identity.
 	Prepared atomic.Value
 
+	user    [16]byte      // Session.User
 	epoch   atomic.Uint64 // read at, or found unchanged since
 	read    time.Time
 	touched atomic.Int64 // Unix seconds of the last write of last_active

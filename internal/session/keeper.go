@@ -153,7 +153,7 @@ func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who po
 			if err != nil {
 				return Resumed{}, err
 			}
-			if v.user == userBytes(f) {
+			if v.user == f.user {
 				k.touch(t.ID, f, who, now)
 				return Resumed{Facts: f}, nil
 			}
@@ -168,16 +168,11 @@ func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who po
 	if err == nil && errors.As(rerr, &p) && p.Kind != portal.ProblemSessionExpired {
 		// The access token is still good: PostgreSQL being away for a moment signs nobody out.
 		f, ferr := k.know(ctx, t, v, now)
-		if ferr == nil && v.user == userBytes(f) {
+		if ferr == nil && v.user == f.user {
 			return Resumed{Facts: f}, nil
 		}
 	}
 	return Resumed{}, rerr
-}
-
-func userBytes(f *Facts) [16]byte {
-	raw, _ := portal.IDBytes(f.Session.User)
-	return raw
 }
 
 // verify says whose access token this is: from the table, or by its signature, once.
@@ -259,7 +254,7 @@ func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now tim
 			return f, nil
 		}
 		// Asked with the user of the facts and of the token: either may be the one that changed.
-		if !k.o.Ended.Since(at, v.session, userBytes(f), v.tenant) && !k.o.Ended.Since(at, v.session, v.user, v.tenant) {
+		if !k.o.Ended.Since(at, v.session, f.user, v.tenant) && !k.o.Ended.Since(at, v.session, v.user, v.tenant) {
 			f.epoch.CompareAndSwap(at, epoch)
 			return f, nil
 		}
@@ -310,6 +305,7 @@ func (k *Keeper) hold(t *portal.Tenant, s portal.Session, u portal.User, epoch u
 	if !u.OwnCompany {
 		f.Identity.Customer = u.Customer
 	}
+	f.user, _ = portal.IDBytes(s.User)
 	f.epoch.Store(epoch)
 	f.touched.Store(s.LastActive.Unix())
 	if id, ok := portal.IDBytes(s.ID); ok {

@@ -16,7 +16,7 @@ func (k *Keeper) Changed(f *Facts) bool {
 	}
 	id, a := portal.IDBytes(f.Session.ID)
 	tenant, b := portal.IDBytes(f.Session.Tenant)
-	return !a || !b || k.o.Ended.Since(epoch, id, userBytes(f), tenant)
+	return !a || !b || k.o.Ended.Since(epoch, id, f.user, tenant)
 }
 
 // Watch says until when a session lives for certain, for what goes on without asking: an open socket, a stream. It is

@@ -19,9 +19,6 @@ var claims = map[string]bool{
 // families are how the names of such headers begin, where there are many.
 var families = []string{"xforwarded", "xauthrequest", "xauthentik", "xoriginal", "xremote", "xclientcert", "xsslclient", "sslclient"}
 
-// forwarded are the three that reverse_proxy writes; a name that only folds to one of them is a lie.
-var forwarded = map[string]bool{"X-Forwarded-For": true, "X-Forwarded-Proto": true, "X-Forwarded-Host": true}
-
 func claim(name string) bool {
 	f := fold(name)
 	if claims[f] {
@@ -47,10 +44,7 @@ type Arrival struct {
 // who asks or how, no connection options beyond the three that mean something here, and none of our cookies.
 func Clean(r *http.Request, a Arrival) {
 	for name := range r.Header {
-		if known[name] || !suspect(name) {
-			continue
-		}
-		if claim(name) && !forwarded[name] {
+		if suspect(name) && claim(name) {
 			delete(r.Header, name)
 		}
 	}
@@ -72,7 +66,9 @@ func Clean(r *http.Request, a Arrival) {
 		if a.Cookies == "" {
 			delete(r.Header, "Cookie")
 		} else {
-			r.Header["Cookie"] = []string{a.Cookies}
+			lines := r.Header["Cookie"][:1:1]
+			lines[0] = a.Cookies
+			r.Header["Cookie"] = lines
 		}
 	}
 	for name := range r.Trailer {
@@ -86,18 +82,22 @@ func Clean(r *http.Request, a Arrival) {
 // further away wrote: it would pass on a trusted proxy's word as it stands.
 func vouch(h http.Header, a Arrival) {
 	delete(h, "X-Forwarded-Host")
-	if _, told := h["X-Forwarded-For"]; told {
-		if a.Trusted && a.Client.IsValid() {
-			h["X-Forwarded-For"] = []string{a.Client.String()}
-		} else {
+	if told, any := h["X-Forwarded-For"]; any {
+		var text [48]byte
+		client := a.Client.AppendTo(text[:0])
+		switch {
+		case !a.Trusted || !a.Client.IsValid():
 			delete(h, "X-Forwarded-For")
+		case len(told) != 1 || told[0] != string(client):
+			h["X-Forwarded-For"] = []string{string(client)}
 		}
 	}
-	if _, told := h["X-Forwarded-Proto"]; told {
-		if a.Trusted && a.Secure {
-			h["X-Forwarded-Proto"] = []string{"https"}
-		} else {
+	if told, any := h["X-Forwarded-Proto"]; any {
+		switch {
+		case !a.Trusted || !a.Secure:
 			delete(h, "X-Forwarded-Proto")
+		case len(told) != 1 || told[0] != "https":
+			h["X-Forwarded-Proto"] = []string{"https"}
 		}
 	}
 }
@@ -112,19 +112,26 @@ func (p Prefix) Withdraw(r *http.Request) {
 	}
 }
 
-// suspect says whether a name could be a claim, by its first letter: most are not, and folding costs. A name that
-// begins with something else than a letter is always looked at.
+// suspect says whether a name could be a claim: frequent ones are not, nor are most by their first letter, and folding
+// costs. A name that begins with something else than a letter is always looked at. The three that reverse_proxy writes
+// are vouched for; one that only folds to them is not.
 func suspect(name string) bool {
 	if name == "" {
 		return false
 	}
-	switch c := name[0] | 0x20; {
-	case c < 'a' || c > 'z':
-		return true
-	case c == 's':
+	switch c := name[0] | 0x20; c {
+	case 's':
 		return len(name) > 1 && name[1]|0x20 == 's'
+	case 'a', 'p', 'f', 'x', 't', 'c', 'r', 'h':
+		switch name {
+		case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie",
+			"Referer", "Pragma", "Traceparent", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Requested-With", "Range",
+			"Te", "Transfer-Encoding", "Priority":
+			return false
+		}
+		return true
 	default:
-		return c == 'a' || c == 'p' || c == 'f' || c == 'x' || c == 't' || c == 'c' || c == 'r' || c == 'h'
+		return c < 'a' || c > 'z'
 	}
 }
 
@@ -137,8 +144,3 @@ func framing(name string) bool {
 	}
 	return false
 }
-
-// known are frequent headers that need no second look.
-var known = map[string]bool{"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Connection": true,
-	"Content-Length": true, "Content-Type": true, "Cookie": true, "Referer": true, "Pragma": true, "Traceparent": true, "X-Forwarded-For": true,
-	"X-Forwarded-Proto": true, "X-Forwarded-Host": true, "X-Requested-With": true, "Range": true, "Te": true, "Transfer-Encoding": true}

@@ -18,6 +18,15 @@ type Shield struct {
 	cookies []string  // our Set-Cookie lines, or none
 	header  func(int) // told the status before the header leaves; may be nil
 	sent    bool
+	written http.Header // what was sent, and where trailers are put afterwards
+	lines   int         // of written, when it was sent
+	touched bool        // somebody asked for it afterwards, or announced trailers
+}
+
+// Header is for the next handlers. After the header has left it is asked for by those who have trailers to add.
+func (s *Shield) Header() http.Header {
+	s.touched = s.touched || s.sent
+	return s.ResponseWriter.Header()
 }
 
 // NewShield wraps a response writer.
@@ -43,6 +52,7 @@ func (s *Shield) WriteHeader(status int) {
 		if s.header != nil {
 			s.header(status)
 		}
+		s.written, s.lines, s.touched = h, len(h), len(h["Trailer"]) > 0
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
@@ -87,8 +97,9 @@ func (s *Shield) never(name string) bool {
 }
 
 // End judges the trailers, which the upstream sends after everything else. It is called when the answer is complete.
+// Where nobody can have added one it asks for nothing: net/http copies a header that is asked for before it has left.
 func (s *Shield) End() {
-	if !s.sent {
+	if !s.touched && len(s.written) == s.lines {
 		return
 	}
 	h := s.ResponseWriter.Header()
