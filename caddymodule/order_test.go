@@ -93,20 +93,6 @@ func TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused(t *testing.T) {
 	}
 }
 
-func TestADirectiveWithoutItsGlobalBlockIsRefused(t *testing.T) {
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte("http://:1 {\n\tportalgate\n}"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c caddy.Config
-	if err := json.Unmarshal(adapted, &c); err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Validate(&c); err == nil || !strings.Contains(err.Error(), "the global options have no") {
-		t.Errorf("said %v", err)
-	}
-}
-
 // IP-01 and CFG-01: nobody who may write what they like is believed about an address.
 func TestProxiesAreTrustedStrictlyOrNotAtAll(t *testing.T) {
 	site := "https:// {\n\tportalgate\n\treverse_proxy erp:3000\n}"

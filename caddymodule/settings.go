@@ -33,11 +33,11 @@ func (a *App) resolve() (settings, error) {
 	var s settings
 	var wrong complaints
 	complain := wrong.add
-	s.database = a.text("database", a.Database, complain)
+	s.database = a.text("database", a.Database, "write `database {env.PORTALGATE_DATABASE_URL}`", complain)
 	if a.Redis != "" {
-		s.redis = a.text("redis", a.Redis, complain)
+		s.redis = a.text("redis", a.Redis, "", complain)
 	}
-	s.keyring = a.text("keyring", a.Keyring, complain)
+	s.keyring = a.text("keyring", a.Keyring, "make one with `portalgate keys generate --out keyring.json`, and write `keyring keyring.json`", complain)
 	complain(a.literals())
 	s.conns, s.slots = a.DatabaseConnections, a.HashingSlots
 	if s.conns < 0 || s.conns > 1000 {
@@ -96,10 +96,10 @@ func (a *App) resolve() (settings, error) {
 	return s, places(a.Places).at(wrong.err())
 }
 
-// text is the value of an option that must have one.
-func (a *App) text(option, raw string, complain func(error)) string {
+// text is the value of an option that must have one; mend is what to do when it has not.
+func (a *App) text(option, raw, mend string, complain func(error)) string {
 	if raw == "" {
-		complain(bad(option, "is missing"))
+		complain(bad(option, "is missing; %s", mend))
 		return ""
 	}
 	v, err := filled(raw)

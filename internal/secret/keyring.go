@@ -127,7 +127,7 @@ func (k *Keyring) reload() error {
 		return &KeyringError{k.path, "", "cannot be read: " + err.Error()}
 	}
 	if info.IsDir() || info.Size() > maxKeyringMB {
-		return &KeyringError{k.path, "", "is not a keyring file"}
+		return &KeyringError{k.path, "", "is not a keyring file; " + remake}
 	}
 	b, err := os.ReadFile(k.path)
 	if err != nil {
