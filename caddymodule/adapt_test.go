@@ -97,6 +97,7 @@ func surroundings(t *testing.T) {
 	for name, text := range map[string]string{
 		"keyring.json": string(ring), "secrets/database": "postgres://app@127.0.0.1/portalgate\n", "secrets/blank": "\n",
 		"secrets/password": shownSecrets[0], "secrets/published": "your-secret-key-change-in-production", "secrets/short": "abc",
+		"secrets/jwt": shownSecrets[1], "secrets/keyring.json": string(ring), "secrets/database-url": "postgres://app@172.31.250.2/portalgate?sslmode=disable",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
