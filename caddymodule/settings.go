@@ -179,6 +179,9 @@ func (u *UpstreamToken) bearer(literals bool) (*secret.Bearer, string, error) {
 	if u.Secret == "" {
 		return nil, "", bad("upstream_token secret", "is missing; name a file or a variable with it: `secret {file./run/secrets/jwt}`")
 	}
+	if name, ok := strings.CutPrefix(u.Secret, "{http.request.uri.path.file."); ok { // Caddy's own meaning of {file.name} in a site
+		return nil, "", bad("upstream_token secret", "{file.%s names a part of the request's path in a site; write the whole path of the file, {file./run/secrets/%s", name, name)
+	}
 	if literal(u.Secret) && !literals {
 		return nil, "", bad("upstream_token secret", "is written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial")
 	}
