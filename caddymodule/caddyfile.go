@@ -70,6 +70,7 @@ func init() {
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
+		d.Next() // before its first token a dispenser is nowhere
 		return nil, d.Err("portalgate stands in the global options twice; join the two blocks")
 	}
 	app := new(App)
@@ -115,17 +116,18 @@ func block(d *caddyfile.Dispenser, where string, at noting, options map[string]o
 		name := d.Val()
 		read, ok := options[name]
 		if !ok {
-			if near := nearest(name, slices.Collect(maps.Keys(options))); near != "" {
+			known := slices.Sorted(maps.Keys(options))
+			if near := nearest(name, known); near != "" {
 				return d.Errf("%s has no option %q; did you mean %q?", where, name, near)
 			}
-			return d.Errf("%s has no option %q", where, name)
+			return d.Errf("%s has no option %q; it has %s", where, name, strings.Join(known, ", "))
 		}
 		again := false
 		for _, r := range repeat {
 			again = again || r == name
 		}
 		if seen[name] && !again {
-			return d.Errf("%s has %q twice", where, name)
+			return d.Errf("%s has %q twice; leave one", where, name)
 		}
 		seen[name] = true
 		at.note(name, d)
@@ -138,12 +140,13 @@ func block(d *caddyfile.Dispenser, where string, at noting, options map[string]o
 
 func one(to *string) option {
 	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
 		if !d.NextArg() {
-			return d.ArgErr()
+			return d.Errf("%s takes a value, and has none", name)
 		}
 		*to = d.Val()
 		if d.NextArg() {
-			return d.ArgErr()
+			return d.Errf("%s takes one value, and %q is one more", name, d.Val())
 		}
 		return nil
 	}
@@ -151,9 +154,10 @@ func one(to *string) option {
 
 func many(to *[]string) option {
 	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
 		args := d.RemainingArgs()
 		if len(args) == 0 {
-			return d.ArgErr()
+			return d.Errf("%s takes one value or more, and has none", name)
 		}
 		*to = append(*to, args...)
 		return nil
@@ -166,7 +170,7 @@ func patterns(to *[]string) option {
 		name := d.Val()
 		args := d.RemainingArgs()
 		if len(args) == 0 {
-			return d.ArgErr()
+			return d.Errf("%s takes one path or more, and has none", name)
 		}
 		return addPatterns(d, name, args, to)
 	}
@@ -229,12 +233,12 @@ func sub(where string, at noting, options map[string]option) option {
 
 func bearerOption(to **UpstreamToken, at noting) option {
 	return func(d *caddyfile.Dispenser) error {
-		var kind string
-		if err := one(&kind)(d); err != nil {
-			return err
+		kind := ""
+		if d.NextArg() {
+			kind = d.Val()
 		}
 		if kind != "jwt" {
-			return d.Errf("upstream_token is of the kind jwt, not %q", kind)
+			return d.Errf("upstream_token is of the kind jwt, not %q: write `upstream_token jwt { secret {file.…} }`", kind)
 		}
 		*to = new(UpstreamToken)
 		return block(d, "upstream_token", at.in("upstream_token"), map[string]option{"secret": one(&(*to).Secret)})

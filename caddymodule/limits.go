@@ -94,7 +94,7 @@ func (l *Lockout) lay(p *portal.LockoutRule) error {
 	complain(p.First >= time.Second && p.First <= p.Longest, "rest", "%s is not between 1s and the longest rest, %s", p.First, p.Longest)
 	complain(p.Longest <= 24*time.Hour, "longest_rest", "%s is more than a day; a rest that long is a way to keep somebody out", p.Longest)
 	complain(p.Kept >= p.Longest && p.Kept <= 30*24*time.Hour, "kept", "%s is not between the longest rest, %s, and 30 days", p.Kept, p.Longest)
-	complain(p.Close > p.Free && p.Close <= 100, "close", "%d is not between %d and 100, which is the most that NIST SP 800-63B-4 section 3.2.2 allows", p.Close, p.Free+1)
+	complain(p.Free >= 100 || p.Close > p.Free && p.Close <= 100, "close", "%d is not between %d and 100, which is the most that NIST SP 800-63B-4 section 3.2.2 allows", p.Close, p.Free+1)
 	return all.err()
 }
 

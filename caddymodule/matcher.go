@@ -67,8 +67,9 @@ func (m *Matcher) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	flag := func(to *bool) option {
 		return func(d *caddyfile.Dispenser) error {
+			name := d.Val()
 			if d.NextArg() {
-				return d.ArgErr()
+				return d.Errf("%s takes no value; leave %q out", name, d.Val())
 			}
 			*to = true
 			return nil

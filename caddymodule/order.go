@@ -66,9 +66,10 @@ func (a *App) order(ctx caddy.Context) error {
 	for name, server := range app.(*caddyhttp.App).Servers {
 		s.server = server
 		at := place{server: name, listen: server.Listen}
+		gated := false // the lines of a server's only site are routes of the server itself, one after the other
 		for i := range server.Routes {
 			at.site = i
-			s.route(&server.Routes[i], at, false)
+			gated = s.route(&server.Routes[i], at, gated)
 		}
 		if server.Errors != nil {
 			at.site = -1

@@ -65,6 +65,9 @@ func TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ sites, complaint string }{
 		"gate, then upstream":       {"https:// {\n\tportalgate\n\treverse_proxy erp:3000\n}", ""},
 		"written the other way":     {"https:// {\n\treverse_proxy erp:3000\n\tportalgate\n}", ""}, // directives order themselves
+		"something between":         {"https:// {\n\tportalgate\n\trespond /robots.txt none\n\treverse_proxy erp:3000\n}", ""},
+		"upstreams by tenant":       {"https:// {\n\tportalgate\n\t@other portalgate {\n\t\ttenant other\n\t}\n\treverse_proxy @other other:3000\n\treverse_proxy erp:3000\n}", ""},
+		"a site, then the gate's":   {"https://b.example {\n\treverse_proxy erp:3000\n}\nhttps:// {\n\tportalgate\n\trespond /robots.txt none\n\treverse_proxy erp:3000\n}", "the site of b.example"},
 		"no gate":                   {"https:// {\n\treverse_proxy erp:3000\n}", "no site has the gate"},
 		"in the wrong order":        {"https:// {\n\troute {\n\t\treverse_proxy erp:3000\n\t\tportalgate\n\t}\n}", "the site :443 the reverse_proxy to erp:3000"},
 		"gate for some paths":       {"https:// {\n\tportalgate /private/*\n\treverse_proxy erp:3000\n}", "erp:3000"},
@@ -90,20 +93,6 @@ func TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused(t *testing.T) {
 				t.Errorf("said %q, want %q in it", said, c.complaint)
 			}
 		})
-	}
-}
-
-func TestADirectiveWithoutItsGlobalBlockIsRefused(t *testing.T) {
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte("http://:1 {\n\tportalgate\n}"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c caddy.Config
-	if err := json.Unmarshal(adapted, &c); err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Validate(&c); err == nil || !strings.Contains(err.Error(), "the global options have no") {
-		t.Errorf("said %v", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (p *Permission) CertificateAllowed(_ context.Context, name string) error {
 func (p *Permission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("permission portalgate takes no value; leave %q out", d.Val())
 	}
 	return nil
 }

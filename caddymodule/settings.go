@@ -33,11 +33,11 @@ func (a *App) resolve() (settings, error) {
 	var s settings
 	var wrong complaints
 	complain := wrong.add
-	s.database = a.text("database", a.Database, complain)
+	s.database = a.text("database", a.Database, "write `database {env.PORTALGATE_DATABASE_URL}`", complain)
 	if a.Redis != "" {
-		s.redis = a.text("redis", a.Redis, complain)
+		s.redis = a.text("redis", a.Redis, "", complain)
 	}
-	s.keyring = a.text("keyring", a.Keyring, complain)
+	s.keyring = a.text("keyring", a.Keyring, "make one with `portalgate keys generate --out keyring.json`, and write `keyring keyring.json`", complain)
 	complain(a.literals())
 	s.conns, s.slots = a.DatabaseConnections, a.HashingSlots
 	if s.conns < 0 || s.conns > 1000 {
@@ -96,10 +96,10 @@ func (a *App) resolve() (settings, error) {
 	return s, places(a.Places).at(wrong.err())
 }
 
-// text is the value of an option that must have one.
-func (a *App) text(option, raw string, complain func(error)) string {
+// text is the value of an option that must have one; mend is what to do when it has not.
+func (a *App) text(option, raw, mend string, complain func(error)) string {
 	if raw == "" {
-		complain(bad(option, "is missing"))
+		complain(bad(option, "is missing; %s", mend))
 		return ""
 	}
 	v, err := filled(raw)
@@ -178,6 +178,9 @@ func checkPrefix(p string) error {
 func (u *UpstreamToken) bearer(literals bool) (*secret.Bearer, string, error) {
 	if u.Secret == "" {
 		return nil, "", bad("upstream_token secret", "is missing; name a file or a variable with it: `secret {file./run/secrets/jwt}`")
+	}
+	if name, ok := strings.CutPrefix(u.Secret, "{http.request.uri.path.file."); ok { // Caddy's own meaning of {file.name} in a site
+		return nil, "", bad("upstream_token secret", "{file.%s names a part of the request's path in a site; write the whole path of the file, {file./run/secrets/%s", name, name)
 	}
 	if literal(u.Secret) && !literals {
 		return nil, "", bad("upstream_token secret", "is written out; use {file.…} or {env.…}, or `literal_secrets allow` for a trial")

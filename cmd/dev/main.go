@@ -23,7 +23,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		{"setup", "install what the tests need: PostgreSQL, Redis, Chromium, oathtool, hydra, axe-core", setup},
+		{"setup", "install what the tests need: PostgreSQL, Redis, Chromium, oathtool, hydra, node, axe-core", setup},
 		{"test", "setup, every check and every test; nothing may be skipped [packages and flags of go test]", test},
 		{"check", "format, vet, staticcheck, tidy, generated files; no tests", func(ctx context.Context, r *run, _ []string) error { return check(ctx, r) }},
 		{"golden", "rewrite the golden files from what the tests get; the diff is the review [packages]", golden},

@@ -13,7 +13,7 @@ import (
 )
 
 // needs are the programs without which some test cannot run.
-var needs = []servers.Program{servers.PostgreSQL, servers.Redis, servers.Chromium, servers.OATHTool, servers.Hydra}
+var needs = []servers.Program{servers.PostgreSQL, servers.Redis, servers.Chromium, servers.OATHTool, servers.Hydra, servers.Node}
 
 func setup(ctx context.Context, r *run, _ []string) error {
 	var missing []servers.Program

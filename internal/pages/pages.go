@@ -219,7 +219,7 @@ func (s *Site) jwks(w http.ResponseWriter, r *http.Request, v Visit) error {
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", "application/jwk-set+json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
-	send(w, r, http.StatusOK, s.Keys.JWKS())
+	send(w, r, http.StatusOK, s.Keys.JWKS(s.Now()))
 	return nil
 }
 

@@ -190,10 +190,10 @@ func TestEveryForgedAccessTokenIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	public := map[string][]byte{
-		"PEM": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), "DER": der, "JWKS": k.JWKS(),
+		"PEM": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), "DER": der, "JWKS": k.JWKS(now),
 	}
 	var set struct{ Keys []json.RawMessage }
-	if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) != 1 {
+	if err := json.Unmarshal(k.JWKS(now), &set); err != nil || len(set.Keys) != 1 {
 		t.Fatalf("%d public keys, %v", len(set.Keys), err)
 	}
 	public["JWK"] = set.Keys[0]
@@ -300,7 +300,7 @@ func TestAnAssertionIsVerifiedWithThePublicKeys(t *testing.T) {
 	var set struct {
 		Keys []struct{ Kty, Crv, Alg, Use, Kid, X, Y, D string }
 	}
-	if err := json.Unmarshal(k.JWKS(), &set); err != nil || len(set.Keys) != 1 || set.Keys[0].D != "" {
+	if err := json.Unmarshal(k.JWKS(now), &set); err != nil || len(set.Keys) != 1 || set.Keys[0].D != "" {
 		t.Fatalf("%+v, %v", set, err)
 	}
 	part := strings.Split(token, ".")

@@ -83,7 +83,6 @@ type Keyring struct {
 type keyset struct {
 	all  []*Key
 	byID map[string]*Key
-	jwks []byte
 }
 
 // KeyringError names the file, the key and the mend.
@@ -128,7 +127,7 @@ func (k *Keyring) reload() error {
 		return &KeyringError{k.path, "", "cannot be read: " + err.Error()}
 	}
 	if info.IsDir() || info.Size() > maxKeyringMB {
-		return &KeyringError{k.path, "", "is not a keyring file"}
+		return &KeyringError{k.path, "", "is not a keyring file; " + remake}
 	}
 	b, err := os.ReadFile(k.path)
 	if err != nil {
@@ -257,7 +256,6 @@ func parse(b []byte) (*keyset, error) {
 		}
 	}
 	sort.SliceStable(set.all, func(i, j int) bool { return set.all[i].UseFrom.Before(set.all[j].UseFrom) })
-	set.jwks = jwks(set.all)
 	return set, nil
 }
 
@@ -341,7 +339,9 @@ func (k *Keyring) Has(p Purpose) bool {
 	return slices.ContainsFunc(k.set.Load().all, func(x *Key) bool { return x.Purpose == p })
 }
 
-func jwks(keys []*Key) []byte {
+// JWKS is the document at /auth/jwks.json: the public halves of the assertion keys that verify now or will. A key whose end
+// has come is not in it, so that an upstream forgets one that has leaked.
+func (k *Keyring) JWKS(now time.Time) []byte {
 	type jwk struct {
 		Kty string `json:"kty"`
 		Crv string `json:"crv"`
@@ -354,10 +354,7 @@ func jwks(keys []*Key) []byte {
 	out := struct {
 		Keys []jwk `json:"keys"`
 	}{Keys: []jwk{}}
-	for _, k := range keys {
-		if k.Purpose != PurposeAssertion {
-			continue
-		}
+	for _, k := range k.set.Load().live(PurposeAssertion, now) {
 		pub, err := k.signer.PublicKey.Bytes() // 0x04, X, Y
 		if err != nil {
 			continue // parse made the key on its curve; there is no other way for this to fail
@@ -371,6 +368,3 @@ func jwks(keys []*Key) []byte {
 	}
 	return b
 }
-
-// JWKS is the document at /auth/jwks.json: the public halves of the assertion keys.
-func (k *Keyring) JWKS() []byte { return k.set.Load().jwks }

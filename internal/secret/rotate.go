@@ -15,7 +15,7 @@ import (
 // may live. Zero is for ever: what it made stands in the database.
 var outlives = map[Purpose]time.Duration{
 	PurposeAccess:     MaxAccessLife,
-	PurposeAssertion:  time.Hour,           // an assertion lives a minute; upstreams keep the key set for a while
+	PurposeAssertion:  time.Hour,           // an assertion lives a minute; after a leak that is all it gets
 	PurposeForm:       48 * time.Hour,      // a page opened from a mail
 	PurposeRefresh:    15 * 24 * time.Hour, // the longest session, and a day
 	PurposeRefreshMAC: 15 * 24 * time.Hour,
@@ -78,6 +78,8 @@ func Rotate(b []byte, r Rotation, now time.Time) (out []byte, made []string, err
 				continue
 			case r.Leak && slices.Contains(atOnce, p):
 				end = now
+			case r.Leak && p == PurposeAssertion:
+				end = now.Add(AssertionLife)
 			}
 			if end = end.UTC().Truncate(time.Second); k.VerifyUntil == nil || end.Before(*k.VerifyUntil) {
 				k.VerifyUntil = &end

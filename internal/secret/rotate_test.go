@@ -75,6 +75,7 @@ func TestALeakedKeyIsWorthNothingAtOnceAndNobodyIsSignedOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	published := string(ring.JWKS(now))
 	refresh := NewRefresh()
 	cookie, err := ring.RevealRefresh(refresh, "t", now)
 	if err != nil {
@@ -88,6 +89,12 @@ func TestALeakedKeyIsWorthNothingAtOnceAndNobodyIsSignedOut(t *testing.T) {
 	}
 	if _, err := ring.VerifyAccess(stolen, "customers", "t", now); err == nil {
 		t.Error("a token made with the leaked key opens the door")
+	}
+	if both := string(ring.JWKS(now)); strings.Count(both, `"kid"`) != 2 {
+		t.Errorf("what was asserted a moment ago cannot be verified any more: %s", both)
+	}
+	if left := string(ring.JWKS(now.Add(AssertionLife))); strings.Count(left, `"kid"`) != 1 || left == published {
+		t.Errorf("upstreams are told to believe the leaked key: %s", left)
 	}
 	if _, err := ring.ParseRefresh(cookie, "t", now.Add(14*24*time.Hour)); err != nil {
 		t.Errorf("the refresh token of somebody signed in: %v", err)

@@ -44,7 +44,7 @@ type Store struct {
 func Open(address string, o Options) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(address)
 	if err != nil {
-		return nil, fmt.Errorf("reading the database's address: %w", scrubbed(err, address))
+		return nil, fmt.Errorf("reading the database's address: %w; write it as postgres://user@host:5432/name", scrubbed(err, address))
 	}
 	if o.Wait == 0 {
 		o.Wait = 2 * time.Second

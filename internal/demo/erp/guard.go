@@ -22,11 +22,15 @@ type verifier struct {
 	o    Options
 	mu   sync.Mutex
 	keys map[string]map[string]*ecdsa.PublicKey // by origin and key id
-	read map[string]time.Time
+
+	asked, read map[string]time.Time // by origin: when the keys were asked for, and when they came
 }
 
+// keysLive is how long keys are believed before they are asked for again: one that has leaked is in the set no more.
+const keysLive = 5 * time.Minute
+
 func newVerifier(o Options) *verifier {
-	return &verifier{o: o, keys: map[string]map[string]*ecdsa.PublicKey{}, read: map[string]time.Time{}}
+	return &verifier{o: o, keys: map[string]map[string]*ecdsa.PublicKey{}, asked: map[string]time.Time{}, read: map[string]time.Time{}}
 }
 
 // origin is the tenant's own, as the gate forwards it.
@@ -63,14 +67,15 @@ func (v *verifier) verify(r *http.Request) (jwt.MapClaims, error) {
 func (v *verifier) key(ctx context.Context, from, kid string) (*ecdsa.PublicKey, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if k := v.keys[from][kid]; k != nil {
+	now := v.o.Now()
+	if k := v.keys[from][kid]; k != nil && now.Sub(v.read[from]) <= keysLive {
 		return k, nil
 	}
-	// An unknown key is asked for at most once a second: a flood of forged assertions is no flood on the gate.
-	if v.o.Keys == nil || v.o.Now().Sub(v.read[from]) < time.Second {
+	// They are asked for at most once a second: a flood of forged assertions is no flood on the gate.
+	if v.o.Keys == nil || now.Sub(v.asked[from]) <= time.Second {
 		return nil, errors.New("unknown key")
 	}
-	v.read[from] = v.o.Now()
+	v.asked[from] = now
 	b, err := v.o.Keys(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("fetching the gate's keys: %w", err)
@@ -92,7 +97,7 @@ func (v *verifier) key(ctx context.Context, from, kid string) (*ecdsa.PublicKey,
 			found[k.Kid] = pub
 		}
 	}
-	v.keys[from] = found
+	v.keys[from], v.read[from] = found, now
 	if k := found[kid]; k != nil {
 		return k, nil
 	}

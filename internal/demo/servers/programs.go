@@ -11,7 +11,7 @@ type Program int
 
 // String is the program's name as people write it.
 func (p Program) String() string {
-	return map[Program]string{PostgreSQL: "PostgreSQL", Redis: "Redis", Chromium: "Chromium", OATHTool: "oathtool", Hydra: "hydra"}[p]
+	return map[Program]string{PostgreSQL: "PostgreSQL", Redis: "Redis", Chromium: "Chromium", OATHTool: "oathtool", Hydra: "hydra", Node: "node"}[p]
 }
 
 // The programs that the demo and the tests look for.
@@ -21,6 +21,7 @@ const (
 	Chromium
 	OATHTool
 	Hydra
+	Node
 )
 
 // managers are the package managers we know, in the order in which they are looked for, with what they call a program.
@@ -29,12 +30,12 @@ var managers = []struct {
 	install string
 	names   map[Program]string
 }{
-	{"apt-get", "apt-get install -y", map[Program]string{PostgreSQL: "postgresql", Redis: "redis-server", Chromium: "chromium", OATHTool: "oathtool", Hydra: "hydra"}},
-	{"dnf", "dnf install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium-headless", OATHTool: "oathtool", Hydra: "hydra"}},
-	{"apk", "apk add", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit-oathtool", Hydra: "hydra"}},
-	{"pacman", "pacman -S --noconfirm", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit", Hydra: "hydra"}},
-	{"zypper", "zypper install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit", Hydra: "hydra"}},
-	{"brew", "brew install", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "--cask chromium", OATHTool: "oath-toolkit", Hydra: "hydra"}},
+	{"apt-get", "apt-get install -y", map[Program]string{PostgreSQL: "postgresql", Redis: "redis-server", Chromium: "chromium", OATHTool: "oathtool", Hydra: "hydra", Node: "nodejs"}},
+	{"dnf", "dnf install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium-headless", OATHTool: "oathtool", Hydra: "hydra", Node: "nodejs"}},
+	{"apk", "apk add", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit-oathtool", Hydra: "hydra", Node: "nodejs"}},
+	{"pacman", "pacman -S --noconfirm", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit", Hydra: "hydra", Node: "nodejs"}},
+	{"zypper", "zypper install -y", map[Program]string{PostgreSQL: "postgresql-server", Redis: "redis", Chromium: "chromium", OATHTool: "oath-toolkit", Hydra: "hydra", Node: "nodejs"}},
+	{"brew", "brew install", map[Program]string{PostgreSQL: "postgresql", Redis: "redis", Chromium: "--cask chromium", OATHTool: "oath-toolkit", Hydra: "hydra", Node: "node"}},
 }
 
 // Find returns where a program is, and whether it is here.
@@ -49,6 +50,8 @@ func Find(p Program) (string, bool) {
 		names = []string{"oathtool"}
 	case Hydra:
 		names = []string{"hydra"}
+	case Node:
+		names = []string{"node"}
 	case Chromium:
 		names = []string{"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable",
 			"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
