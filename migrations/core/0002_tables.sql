@@ -181,6 +181,8 @@ create table portalgate.keys (
 );
 
 -- +goose StatementBegin
+-- The tenant of nobody is what a connection has between transactions. A policy alone would let a statement that lost its
+-- transaction write rows for it, and show them to every other one that did: nothing can be nobody's.
 do $$
 declare t text;
 begin
@@ -190,6 +192,7 @@ begin
 		execute format('create policy portalgate_tenant on portalgate.%I for all
 			using (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)
 			with check (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)', t);
+		execute format('alter table portalgate.%I add constraint somebodys check (tenant_id <> ''00000000-0000-0000-0000-000000000000'')', t);
 	end loop;
 end $$;
 
