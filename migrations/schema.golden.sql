@@ -48,8 +48,7 @@ portalgate.credentials row security forced, owner owner
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
-  PRIMARY KEY (user_id)
-  CREATE INDEX credentials_tenant ON portalgate.credentials USING btree (tenant_id)
+  PRIMARY KEY (tenant_id, user_id)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
@@ -200,8 +199,8 @@ portalgate.refresh_tokens row security forced, owner owner
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, session_id) REFERENCES portalgate.sessions(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (digest)
-  UNIQUE (session_id, generation)
-  CREATE UNIQUE INDEX refresh_tokens_leaf ON portalgate.refresh_tokens USING btree (session_id) WHERE (replaced_at IS NULL)
+  UNIQUE (tenant_id, session_id, generation)
+  CREATE UNIQUE INDEX refresh_tokens_leaf ON portalgate.refresh_tokens USING btree (tenant_id, session_id) WHERE (replaced_at IS NULL)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
