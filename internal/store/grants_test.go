@@ -206,7 +206,7 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 		`grant update (password_hash) on public.customer_users to portalgate_gateway`:                                                            "app on public.customer_users",
 		`grant select (phc) on portalgate.credentials to portalgate_operator`:                                                                    "operator on portalgate.credentials",
 		`grant delete on portalgate.events to portalgate_operator`:                                                                               "operator on portalgate.events",
-		`grant truncate on portalgate.outbox to portalgate_gateway`:                                                                              "app on portalgate.outbox: delete; truncate",
+		`grant truncate on portalgate.outbox to portalgate_gateway`:                                                                              "delete; truncate",
 		`grant select on public.customers to public`:                                                                                             "to everybody",
 		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [changes(xid8) claim(integer) directory()]",
 		`grant execute on function portalgate.gateway_time() to public`:                                                                          "function portalgate.gateway_time() to everybody",
