@@ -195,7 +195,7 @@ func TestASessionThatIsHeldDoesNotStopTheERP(t *testing.T) {
 	t.Parallel()
 	db := testenv.Database(t)
 	p := newPlace(t, db)
-	s, _ := p.begin(t, p.ann)
+	s := p.begin(t, p.ann)
 	holder := p.hand(t, db.RootURL)
 	if _, err := holder.Exec(t.Context(), `select from portalgate.sessions where id = $1 for update`, s.ID); err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestAPersonWhoIsMovedIsSignedOut(t *testing.T) {
 	if _, err := h.Exec(t.Context(), `update public.customer_users set (tenant_id, customer_id, email) = (select tenant_id, customer_id, 'moved@buyer.example' from public.customer_users where id = $2) where id = $1`, p.ann, there.ann); err != nil {
 		t.Fatal(err)
 	}
-	if got := texts(t, h, `select 'session ' || (tenant_id = $1) || ' ' || end_reason from portalgate.sessions where user_id = $2
+	if got := texts(t, h, `select 'session ' || (tenant_id = $1) || ' ' || coalesce(end_reason, 'goes on') from portalgate.sessions where user_id = $2
 		union all select 'credential ' || (tenant_id = $1) from portalgate.credentials where user_id = $2
 		union all select 'note ' || (tenant_id = $1) || ' ' || kind from portalgate.revocations where subject = $2 and xid = pg_current_xact_id() order by 1`, there.tenant.ID, p.ann); !slices.Equal(got, []string{"credential true", "note true user", "session true user_blocked"}) {
 		t.Errorf("%q, %q", got, *h.warned)

@@ -72,17 +72,17 @@ func (p *place) asOperator(t *testing.T, act func(*store.Tx) error) {
 	}
 }
 
-// begin begins a session of these rows, the first one chosen; over are those that it ended.
-func (p *place) begin(t *testing.T, users ...portal.UserID) (s portal.Session, over []portal.SessionID) {
+// begin begins a session of these rows, the first one chosen.
+func (p *place) begin(t *testing.T, users ...portal.UserID) portal.Session {
 	t.Helper()
 	now := p.clock.Now()
-	s = portal.Session{ID: newID[portal.SessionID](), Tenant: p.tenant.ID, User: users[0], Choices: users, AMR: []portal.AMR{portal.AMRPassword}, AuthTime: now,
+	s := portal.Session{ID: newID[portal.SessionID](), Tenant: p.tenant.ID, User: users[0], Choices: users, AMR: []portal.AMR{portal.AMRPassword}, AuthTime: now,
 		CreatedAt: now, LastActive: now, IdleEnd: now.Add(10 * time.Hour), End: now.Add(14 * time.Hour), Agent: "Firefox"}
-	p.in(t, func(x *store.Tx) (err error) {
-		over, err = x.BeginSession(t.Context(), s, digestOf(s.ID), "k1", 5)
+	p.in(t, func(x *store.Tx) error {
+		_, err := x.BeginSession(t.Context(), s, digestOf(s.ID), "k1", 5)
 		return err
 	})
-	return s, over
+	return s
 }
 
 func newID[T ~string]() T { return T(portal.FormatID(secret.NewID())) }
