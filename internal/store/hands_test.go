@@ -139,6 +139,34 @@ func TestTheERPsOwnTenantStaysSet(t *testing.T) {
 			_ = h.Rollback(t.Context())
 		}
 	}
+	// The transaction's end leaves no empty text either, whether our part went well or not.
+	bare := testenv.FreshDatabase(t)
+	p = newPlace(t, bare)
+	for _, broken := range []string{"", `alter table portalgate.revocations rename to gone; alter table portalgate.lockouts rename to gone_too`} {
+		if broken != "" {
+			bare.Exec(t, broken)
+		}
+		for i, sql := range []string{`update public.customer_users set first_name = first_name || 'a' where id = $1`, `update public.customer_users set failed_login_attempts = failed_login_attempts + 1 where id = $1`} {
+			c := connect(t, bare.RootURL)
+			if _, err := c.Exec(t.Context(), sql, p.ann); err != nil {
+				t.Fatal(err)
+			}
+			if now := texts(t, c, `select coalesce(current_setting('app.current_tenant_id', true), 'unset')`); now[0] != string(portal.NilTenant) {
+				t.Errorf("%s, broken %t: %q is set after the commit", sql, broken != "", now[0])
+			}
+			// What a connection has set for itself it keeps.
+			if _, err := c.Exec(t.Context(), `select set_config('app.current_tenant_id', $1, false)`, other); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Exec(t.Context(), sql, p.ann); err != nil {
+				t.Fatal(err)
+			}
+			if now := texts(t, c, `select current_setting('app.current_tenant_id', true)`); now[0] != other {
+				t.Errorf("%d: %q is set after the commit, and the connection had set %s", i, now[0], other)
+			}
+		}
+	}
+	p = newPlace(t, db)
 	// The owner of the tables, for whom security is forced, writes in its tenant like anybody.
 	h := p.hand(t, db.OwnerURL)
 	if _, err := h.Exec(t.Context(), `select set_config('app.current_tenant_id', $1, true)`, string(p.tenant.ID)); err != nil {
