@@ -26,6 +26,7 @@ portalgate.attempts row security forced, owner owner
   return_to text not null
   created_at timestamp with time zone not null
   expires_at timestamp with time zone not null
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   PRIMARY KEY (id)
   UNIQUE (digest)
@@ -44,10 +45,10 @@ portalgate.credentials row security forced, owner owner
   version bigint not null default 1
   must_change boolean not null default false
   changed_at timestamp with time zone not null
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
-  PRIMARY KEY (user_id)
-  CREATE INDEX credentials_tenant ON portalgate.credentials USING btree (tenant_id)
+  PRIMARY KEY (tenant_id, user_id)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
@@ -65,6 +66,7 @@ portalgate.devices row security forced, owner owner
   agent text not null
   first_seen timestamp with time zone not null
   last_seen timestamp with time zone not null
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
@@ -91,6 +93,7 @@ portalgate.events row security forced, owner owner
   note text not null default ''::text
   operator text not null default ''::text
   facts jsonb not null default '{}'::jsonb
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   PRIMARY KEY (id)
   CREATE INDEX events_time ON portalgate.events USING btree (tenant_id, at DESC)
@@ -104,6 +107,7 @@ portalgate.hosts row security forced, owner owner
   host text not null
   tenant_id uuid not null
   CHECK (((host = lower(host)) AND (host !~ '[^a-z0-9.-]'::text) AND ((length(host) >= 1) AND (length(host) <= 253))))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   PRIMARY KEY (host)
   CREATE INDEX hosts_tenant ON portalgate.hosts USING btree (tenant_id)
@@ -133,6 +137,7 @@ portalgate.lockouts row security forced, owner owner
   failures integer not null
   last_failure timestamp with time zone not null
   rests_until timestamp with time zone
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   PRIMARY KEY (tenant_id, account, purse)
   CREATE INDEX lockouts_age ON portalgate.lockouts USING btree (tenant_id, last_failure)
@@ -162,6 +167,7 @@ portalgate.outbox row security forced, owner owner
   CHECK (((state = 'waiting'::text) = (done_at IS NULL)))
   CHECK (((state = 'waiting'::text) OR (content IS NULL)))
   CHECK ((state = ANY (ARRAY['waiting'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
@@ -189,11 +195,12 @@ portalgate.refresh_tokens row security forced, owner owner
   created_at timestamp with time zone not null
   replaced_at timestamp with time zone
   successor_presented_at timestamp with time zone
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, session_id) REFERENCES portalgate.sessions(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (digest)
-  UNIQUE (session_id, generation)
-  CREATE UNIQUE INDEX refresh_tokens_leaf ON portalgate.refresh_tokens USING btree (session_id) WHERE (replaced_at IS NULL)
+  UNIQUE (tenant_id, session_id, generation)
+  CREATE UNIQUE INDEX refresh_tokens_leaf ON portalgate.refresh_tokens USING btree (tenant_id, session_id) WHERE (replaced_at IS NULL)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
@@ -207,6 +214,7 @@ portalgate.revocations row security forced, owner owner
   subject uuid not null
   at timestamp with time zone not null
   CHECK ((kind = ANY (ARRAY['session'::text, 'user'::text, 'tenant'::text, 'directory'::text])))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   PRIMARY KEY (id)
   CREATE INDEX revocations_xid ON portalgate.revocations USING btree (xid)
   policy portalgate_changes for select to portalgate_changes
@@ -256,6 +264,7 @@ portalgate.sessions row security forced, owner owner
   connection_id uuid
   actor_id uuid
   CHECK (((ended_at IS NULL) = (end_reason IS NULL)))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   CHECK ((user_id = ANY (choices)))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, device_id) REFERENCES portalgate.devices(tenant_id, id) ON UPDATE CASCADE ON DELETE SET NULL (device_id)
@@ -277,6 +286,7 @@ portalgate.settings row security forced, owner owner
   value jsonb not null
   version bigint not null default 1
   changed_at timestamp with time zone not null
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   PRIMARY KEY (tenant_id, key)
   policy portalgate_directory for select to portalgate_directory
@@ -406,6 +416,7 @@ public.tenants row security forced, owner owner
   created_at timestamp with time zone not null default now()
   deleted_at timestamp with time zone
   CHECK (((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'SUSPENDED'::character varying, 'TRIAL'::character varying, 'CANCELLED'::character varying])::text[])))
+  CHECK ((id <> '00000000-0000-0000-0000-000000000000'::uuid))
   PRIMARY KEY (id)
   UNIQUE (tenant_code)
   policy portalgate_directory for select to portalgate_directory
@@ -504,11 +515,13 @@ begin
 		end;
 	end if;
 	-- Never back to an empty text: a policy of the ERP's that casts the setting would fail on it, and shows no rows for
-	-- the tenant of nobody as it does for none.
-	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
+	-- the tenant of nobody as it does for none. Where nothing was set, PostgreSQL would leave the empty text at the end of
+	-- the transaction, so there it is set for the connection.
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return null;
 exception when others then
 	raise warning 'portalgate could not note a change of %: %', tg_table_name, sqlerrm;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return null;
 end
 
@@ -532,11 +545,12 @@ begin
 			values (new.tenant_id, digest, '', greatest(new.failed_login_attempts, 0), now(), until)
 			on conflict on constraint lockouts_pkey do update set failures = excluded.failures, last_failure = excluded.last_failure, rests_until = excluded.rests_until;
 	end if;
-	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	new.account_locked_until := until;
 	return new;
 exception when others then
 	raise warning 'portalgate could not take over a lock-out: %', sqlerrm;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return new;
 end
 

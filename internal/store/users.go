@@ -118,7 +118,7 @@ func (x *Tx) Account(ctx context.Context, id portal.UserID) (Account, error) {
 func (x *Tx) PutSecret(ctx context.Context, id portal.UserID, phc, keyID string, ifVersion int64, mustChange bool) (bool, error) {
 	tag, err := x.tx.Exec(ctx, `insert into portalgate.credentials as k (user_id, tenant_id, phc, key_id, legacy_digest, version, must_change, changed_at)
 		values ($1, $2, $3, $4, $5, 1, $6, $7)
-		on conflict (user_id) do update set phc = $3, key_id = $4, legacy_digest = $5, version = k.version + 1, must_change = $6, changed_at = $7
+		on conflict (tenant_id, user_id) do update set phc = $3, key_id = $4, legacy_digest = $5, version = k.version + 1, must_change = $6, changed_at = $7
 		where k.version = $8`, id, x.tenant, phc, keyID, x.judged[id], mustChange, x.now, ifVersion)
 	if err != nil {
 		return false, fmt.Errorf("storing a password: %w", err)

@@ -1,8 +1,9 @@
 -- +goose Up
 -- Everything of ours. Each table that belongs to a tenant has forced row-level security, closed when no tenant is set.
 -- A reference from one such table to another names the tenant too: the check of a foreign key sees the rows of all
--- tenants, and a row must not be able to point at another tenant's. A person whom the ERP moves takes the rows along, a
--- tenant that it deletes has none: an ERP's write never fails because of us.
+-- tenants, and a row must not be able to point at another tenant's. What must be unique is so within a tenant, or a
+-- refusal would tell what another has; what was drawn at random is unique as it is. A person whom the ERP moves takes
+-- the rows along, a tenant that it deletes has none: an ERP's write never fails because of us.
 
 create table portalgate.hosts (
 	host text primary key check (host = lower(host) and host !~ '[^a-z0-9.-]' and length(host) between 1 and 253),
@@ -20,7 +21,7 @@ create table portalgate.settings (
 );
 
 create table portalgate.credentials (
-	user_id uuid primary key,
+	user_id uuid not null,
 	tenant_id uuid not null references public.tenants (id) on delete cascade,
 	phc text not null,
 	key_id text not null default '',
@@ -28,9 +29,9 @@ create table portalgate.credentials (
 	version bigint not null default 1,
 	must_change boolean not null default false,
 	changed_at timestamptz not null,
+	primary key (tenant_id, user_id),
 	foreign key (tenant_id, user_id) references public.customer_users (tenant_id, id) on delete cascade on update cascade
 );
-create index credentials_tenant on portalgate.credentials (tenant_id);
 
 create table portalgate.lockouts (
 	tenant_id uuid not null references public.tenants (id) on delete cascade,
@@ -96,11 +97,11 @@ create table portalgate.refresh_tokens (
 	created_at timestamptz not null,
 	replaced_at timestamptz,
 	successor_presented_at timestamptz,
-	unique (session_id, generation),
+	unique (tenant_id, session_id, generation),
 	foreign key (tenant_id, session_id) references portalgate.sessions (tenant_id, id) on delete cascade on update cascade
 );
 -- a family has one living leaf, whatever happens in parallel
-create unique index refresh_tokens_leaf on portalgate.refresh_tokens (session_id) where replaced_at is null;
+create unique index refresh_tokens_leaf on portalgate.refresh_tokens (tenant_id, session_id) where replaced_at is null;
 
 create table portalgate.attempts (
 	id uuid primary key,
@@ -181,6 +182,8 @@ create table portalgate.keys (
 );
 
 -- +goose StatementBegin
+-- The tenant of nobody is what a connection has between transactions. A policy alone would let a statement that lost its
+-- transaction write rows for it, and show them to every other one that did: nothing can be nobody's.
 do $$
 declare t text;
 begin
@@ -190,6 +193,7 @@ begin
 		execute format('create policy portalgate_tenant on portalgate.%I for all
 			using (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)
 			with check (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)', t);
+		execute format('alter table portalgate.%I add constraint somebodys check (tenant_id <> ''00000000-0000-0000-0000-000000000000'')', t);
 	end loop;
 end $$;
 

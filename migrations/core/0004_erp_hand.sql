@@ -47,11 +47,13 @@ begin
 		end;
 	end if;
 	-- Never back to an empty text: a policy of the ERP's that casts the setting would fail on it, and shows no rows for
-	-- the tenant of nobody as it does for none.
-	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
+	-- the tenant of nobody as it does for none. Where nothing was set, PostgreSQL would leave the empty text at the end of
+	-- the transaction, so there it is set for the connection.
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return null;
 exception when others then
 	raise warning 'portalgate could not note a change of %: %', tg_table_name, sqlerrm;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return null;
 end $$;
 

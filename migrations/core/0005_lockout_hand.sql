@@ -23,11 +23,12 @@ begin
 			values (new.tenant_id, digest, '', greatest(new.failed_login_attempts, 0), now(), until)
 			on conflict on constraint lockouts_pkey do update set failures = excluded.failures, last_failure = excluded.last_failure, rests_until = excluded.rests_until;
 	end if;
-	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), true);
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	new.account_locked_until := until;
 	return new;
 exception when others then
 	raise warning 'portalgate could not take over a lock-out: %', sqlerrm;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
 	return new;
 end $$;
 

@@ -4,7 +4,8 @@
 -- as well, so that no row can point at another tenant's.
 
 create table public.tenants (
-	id uuid primary key default gen_random_uuid(),
+	-- the tenant of nobody, which a connection has between transactions, must not become somebody
+	id uuid primary key default gen_random_uuid() constraint tenants_somebody check (id <> '00000000-0000-0000-0000-000000000000'),
 	tenant_code varchar(50) unique not null,
 	tenant_name varchar(255) not null,
 	status varchar(20) not null default 'ACTIVE' check (status in ('ACTIVE', 'SUSPENDED', 'TRIAL', 'CANCELLED')),
