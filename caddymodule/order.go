@@ -78,6 +78,11 @@ func (a *App) order(ctx caddy.Context) error {
 	for _, p := range s.named {
 		a.log.Warn("the gate stands in a site with named hosts; for all other hosts of your tenants Caddy answers an empty 200. Write the site as https:// or http://", zap.String("place", p.String()))
 	}
+	for name, server := range app.(*caddyhttp.App).Servers {
+		if s.hasGate(name) && server.Logs != nil && server.Logs.ShouldLogCredentials {
+			return errors.New("portalgate: log_credentials would write everybody's session into the access log, where it opens the portal until it ends; take it out of `servers { … }` in the global options")
+		}
+	}
 	return s.judge()
 }
 
