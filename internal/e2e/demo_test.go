@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -240,7 +239,7 @@ func TestADemoThatIsToldToEndLeavesNothingBehind(t *testing.T) {
 		if line, err := bufio.NewReader(events.Body).ReadString('\n'); err != nil || !strings.HasPrefix(line, "data: ") {
 			t.Fatalf("the live page says %q, %v", line, err)
 		}
-		d.socket(t, ann)
+		openSocket(t, ann, d.url("acme", "/feed"))
 		if err := d.cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
@@ -251,30 +250,6 @@ func TestADemoThatIsToldToEndLeavesNothingBehind(t *testing.T) {
 		if left := r.left(); left != "" {
 			t.Errorf("%v: left behind: %s", s, left)
 		}
-	}
-}
-
-// socket opens the live page's WebSocket.
-func (d *portalDemo) socket(t testing.TB, who *http.Client) {
-	t.Helper()
-	site, err := url.Parse(d.url("acme", "/feed"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cookies []string
-	for _, c := range who.Jar.Cookies(site) {
-		cookies = append(cookies, c.Name+"="+c.Value)
-	}
-	c, err := net.Dial("tcp", "127.0.0.1:"+d.port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if _, err := io.WriteString(c, "GET /feed HTTP/1.1\r\nHost: "+site.Host+"\r\nOrigin: http://"+site.Host+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: "+strings.Join(cookies, "; ")+"\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, " 101 ") {
-		t.Fatalf("the live page's socket says %q, %v", line, err)
 	}
 }
 
