@@ -14,8 +14,8 @@ import (
 )
 
 // veil is between everybody who writes a log line and the log: the assertion, and the name and the address of who asks,
-// are not written, at any level and in any format (AUD-01). At debug level reverse_proxy writes all headers that the
-// upstream is sent, and Caddy leaves out only those whose names it knows to be secret.
+// are not written, at any level and in any format (AUD-01). Of an answer that breaks off, and at debug level of every one,
+// reverse_proxy writes all headers that the upstream was sent, and Caddy leaves out only those whose names it knows.
 //
 // A request that is noted with With is written down only when a line is: reverse_proxy notes each one, and hardly ever
 // has anything to say about it.
@@ -62,16 +62,17 @@ func (proxyLogger) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.reverse_proxy"}
 }
 
-// guardLogs veils the logs; where that is not possible, no log may be so talkative that it would be needed.
+// guardLogs veils the logs; where that is not possible, no log may be there that would need it.
 func (a *App) guardLogs(prefix upstream.Prefix) error {
 	return judgeLogs(veilLogs(a.ctx, prefix), a.ctx.Logger(proxyLogger{}))
 }
 
+// judgeLogs asks for the highest level at which reverse_proxy writes of a request with all its headers.
 func judgeLogs(veiled bool, log *zap.Logger) error {
-	if veiled || !log.Core().Enabled(zapcore.DebugLevel) {
+	if veiled || !log.Core().Enabled(zapcore.ErrorLevel) {
 		return nil
 	}
-	return bad("log", "at level DEBUG reverse_proxy writes down who everybody is, with a proof that the upstream believes, and in this release of Caddy that cannot be left out; write `exclude http.handlers.reverse_proxy` into each log of that level, or take a higher level")
+	return bad("log", "reverse_proxy writes down who everybody is, with a proof that the upstream believes, and in this release of Caddy that cannot be left out; write `exclude http.handlers.reverse_proxy` into each log")
 }
 
 // hidden says whether the header, or the CGI variable, of that name is left out of logs.
@@ -90,11 +91,13 @@ func (v *veil) hidden(name string) bool {
 
 // With notes fields for all lines that follow.
 func (v *veil) With(fields []zapcore.Field) zapcore.Core {
-	if len(v.noted) == 0 && !hasRequest(fields) {
+	switch {
+	case len(v.noted) > 0:
+		fields = append(v.noted[:len(v.noted):len(v.noted)], fields...)
+	case !hasRequest(fields):
 		return &veil{Core: v.Core.With(v.over(fields)), prefix: v.prefix}
 	}
-	noted := make([]zapcore.Field, 0, len(v.noted)+len(fields))
-	return &veil{Core: v.Core, prefix: v.prefix, noted: append(append(noted, v.noted...), v.over(fields)...)}
+	return &veil{Core: v.Core, prefix: v.prefix, noted: fields}
 }
 
 func hasRequest(fields []zapcore.Field) bool {
@@ -137,7 +140,7 @@ type veiledLine struct {
 func (l *veiledLine) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	l.below.Entry = e
 	l.below.ErrorOutput = zapcore.AddSync(os.Stderr) // where zap complains of a log that cannot be written
-	l.below.Write(append(l.noted[:len(l.noted):len(l.noted)], l.over(fields)...)...)
+	l.below.Write(l.over(append(l.noted[:len(l.noted):len(l.noted)], fields...))...)
 	return nil
 }
 

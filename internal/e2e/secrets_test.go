@@ -210,7 +210,8 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 		h.secret(name, value)
 	}
 	s := newSite(t)
-	_, s.database = testenv.ProxyPostgres(t, s.database)
+	postgres, through := testenv.ProxyPostgres(t, s.database)
+	s.database = through
 	address, err := url.Parse(s.database)
 	if err != nil {
 		t.Fatal(err)
@@ -221,8 +222,8 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 	s.database = address.String()
 	redis := testenv.LoneRedis(t)
 	h.monitor(t, redis.Socket(), redisPassword)
-	_, s.redis = testenv.ProxyRedis(t, redis.URL())
-	s.redis = strings.Replace(s.redis, "redis://", "redis://:"+redisPassword+"@", 1)
+	limits, through := testenv.ProxyRedis(t, redis.URL())
+	s.redis = strings.Replace(through, "redis://", "redis://:"+redisPassword+"@", 1)
 	ring, err := os.ReadFile(s.keyring)
 	if err != nil {
 		t.Fatal(err)
@@ -287,6 +288,24 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 	}
 
 	h.visits(t, g, wrongPassword, newPassword)
+	// What is said of neighbours that are gone: their addresses hold passwords.
+	bob := h.client(t)
+	for _, p := range []*testenv.Proxy{postgres, limits} {
+		p.Cut()
+		post(t, bob, g.url("/auth/login"), url.Values{"email": {"bob@buyer.example"}, "password": {newPassword}})
+		out, _ := command(t, env, "", "doctor", "--config", g.file, "--json") // it complains
+		h.place("what the doctor complains of", []byte(out))
+		p.Heal()
+	}
+	g.until(t, "sign-in that works again", func() bool {
+		return post(t, h.client(t), g.url("/auth/login"), url.Values{"email": {"ann@buyer.example"}, "password": {newPassword}}).StatusCode == http.StatusSeeOther
+	})
+	for _, args := range [][]string{
+		{"keys", "list", "--json"}, {"user", "list", "--tenant", s.tenant.Slug, "--json"}, {"user", "show", "--tenant", s.tenant.Slug, "--email", "ann@buyer.example", "--json"},
+		{"limits", "list", "--rules", "--admin", g.admin(), "--json"}, {"why", "bob@buyer.example", "--admin", g.admin(), "--json"},
+	} {
+		h.place("what `portalgate "+strings.Join(args[:2], " ")+"` says", []byte(s.operate(t, "", args...)))
+	}
 
 	h.upstream(s.raw)
 	admin := g.adminClient(t)
@@ -399,6 +418,13 @@ func (h *hunt) visits(t *testing.T, g *gateway, wrong, next string) {
 	expect("the upstream hangs up", get(t, ann, g.url("/invoices")), http.StatusBadGateway)
 	g.site.raw.Answer(func([]byte) []byte { return []byte("HTTP/1.1 2oo nonsense\r\n\r\n") })
 	expect("the upstream talks nonsense", get(t, ann, g.url("/invoices")), http.StatusBadGateway)
+	g.site.raw.Answer(func([]byte) []byte {
+		return []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\nnonsense\r\n")
+	})
+	if res, err := ann.Get(g.url("/invoices")); err == nil {
+		t.Errorf("an answer that breaks off: %s", res.Status)
+		res.Body.Close()
+	}
 	g.site.raw.Answer(func([]byte) []byte { return testenv.Answered(200, "", "ok") })
 
 	// A link with a token in it, and a password where none belongs.
