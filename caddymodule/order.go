@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 // survey walks the routes of all servers and finds out which reverse_proxy can be reached without passing a gate
@@ -62,6 +64,7 @@ func (a *App) order(ctx caddy.Context) error {
 	if err != nil {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
+	veilServers(app.(*caddyhttp.App), upstream.NewPrefix(a.settings.headerPrefix))
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {
 		s.server = server

@@ -13,8 +13,8 @@ import (
 	"github.com/portalgate/portalgate/internal/upstream"
 )
 
-// veil is between everybody who writes a log line and the log: the assertion, and the name and the address of who asks,
-// are not written, at any level and in any format (AUD-01). Of an answer that breaks off, and at debug level of every one,
+// veil is between everybody who writes a log line and the log: the assertion, the name and the address of who asks, and
+// what follows a path when a token is in it, are not written, at any level and in any format (AUD-01). Of an answer that breaks off, and at debug level of every one,
 // reverse_proxy writes all headers that the upstream was sent, and Caddy leaves out only those whose names it knows.
 //
 // A request that is noted with With is written down only when a line is: reverse_proxy notes each one, and hardly ever
@@ -52,6 +52,24 @@ func veilLogs(ctx caddy.Context, prefix upstream.Prefix) bool {
 		*slot = &veil{Core: *slot, prefix: prefix}
 	}
 	return true
+}
+
+// veilServers puts a veil before what the HTTP servers say of requests that failed. They may have got their logs before
+// there was one. Where Caddy names them otherwise, tokens of the upstream's own links stand in those lines.
+func veilServers(app *caddyhttp.App, prefix upstream.Prefix) {
+	veilLogger(app, "logger", prefix)
+	for _, server := range app.Servers {
+		veilLogger(server, "errorLogger", prefix)
+	}
+}
+
+func veilLogger(of any, name string, prefix upstream.Prefix) {
+	field := reflect.ValueOf(of).Elem().FieldByName(name)
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*zap.Logger]() || field.IsNil() {
+		return
+	}
+	slot := (**zap.Logger)(field.Addr().UnsafePointer())
+	*slot = (*slot).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return &veil{Core: c, prefix: prefix} }))
 }
 
 // proxyLogger is whose lines tell what the upstream is sent.
@@ -168,10 +186,13 @@ func (e veiledEncoder) AddArray(name string, values zapcore.ArrayMarshaler) erro
 	return e.ObjectEncoder.AddArray(name, values)
 }
 
-// AddString writes a CGI variable.
+// AddString writes a CGI variable, or the address that was asked for: a link from a mail has a token in it.
 func (e veiledEncoder) AddString(name, value string) {
 	if e.v.hidden(name) {
 		value = "REDACTED"
+	}
+	if path, query, found := strings.Cut(value, "?"); found && name == "uri" && strings.Contains(query, "token") {
+		value = path + "?REDACTED"
 	}
 	e.ObjectEncoder.AddString(name, value)
 }

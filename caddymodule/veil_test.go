@@ -34,6 +34,7 @@ func toldUpstream(t *testing.T) zap.Field {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.RequestURI = "/orders?a=b&token=secret"
 	r.Header = http.Header{"X-Portal-Assertion": {"aaa.bbb.secret"}, "X-Portal-User-Email": {"ann@secret.example"}, "X-Portal-User-Name": {"secret"}, "X-Portal-User-Id": {"user-4711"},
 		"Cookie": {"secret"}, "Accept": {"text/html"}, "X-Name": {"theirs"}}
 	return zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r})

@@ -99,22 +99,19 @@ func (g *settled) audience(t testing.TB) string {
 	t.Helper()
 	g.site.raw.Forget()
 	get(t, g.ann, g.url("/orders"))
-	for _, r := range g.site.raw.Requests() {
-		for _, a := range testenv.Heads(r, "X-Portal-Assertion") {
-			parts := strings.Split(a, ".")
-			var claims struct{ Aud string }
-			b, err := base64.RawURLEncoding.DecodeString(parts[1])
-			if err == nil {
-				err = json.Unmarshal(b, &claims)
-			}
-			if err != nil {
-				t.Fatalf("%q: %v", a, err)
-			}
-			return claims.Aud
-		}
+	told := testenv.Heads(g.site.raw.Await(t, 0), "X-Portal-Assertion")
+	if len(told) != 1 {
+		t.Fatalf("the upstream was told %q", told)
 	}
-	t.Fatal("the upstream was told nothing")
-	return ""
+	var claims struct{ Aud string }
+	b, err := base64.RawURLEncoding.DecodeString(strings.Split(told[0], ".")[1])
+	if err == nil {
+		err = json.Unmarshal(b, &claims)
+	}
+	if err != nil {
+		t.Fatalf("%q: %v", told[0], err)
+	}
+	return claims.Aud
 }
 
 // ways in which an operator gives a running gateway another configuration. Each says what was answered, and whether that

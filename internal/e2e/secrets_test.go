@@ -415,7 +415,9 @@ func (h *hunt) visits(t *testing.T, g *gateway, wrong, next string) {
 
 	// The upstream fails after it has been told who asks.
 	g.site.raw.Answer(func([]byte) []byte { return nil })
-	expect("the upstream hangs up", get(t, ann, g.url("/invoices")), http.StatusBadGateway)
+	const old = "t0ken-of-the-upstreams-own-link-77"
+	h.secret("a token of the upstream's", old)
+	expect("the upstream hangs up", get(t, ann, g.url("/invoices?token="+old)), http.StatusBadGateway)
 	g.site.raw.Answer(func([]byte) []byte { return []byte("HTTP/1.1 2oo nonsense\r\n\r\n") })
 	expect("the upstream talks nonsense", get(t, ann, g.url("/invoices")), http.StatusBadGateway)
 	g.site.raw.Answer(func([]byte) []byte {
