@@ -210,6 +210,7 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 		h.secret(name, value)
 	}
 	s := newSite(t)
+	s.house.Person(t, s.tenant, testenv.Visitor{Email: "first@buyer.example", Name: "Fred First", MustChange: true})
 	postgres, through := testenv.ProxyPostgres(t, s.database)
 	s.database = through
 	address, err := url.Parse(s.database)
@@ -337,7 +338,7 @@ func TestNoSecretIsWrittenAnywhere(t *testing.T) {
 		t.Error("the log is not at debug level, or lacks the access log: the hunt shows nothing")
 	}
 
-	for _, needed := range []string{"cookie portalgate ", "cookie portalgate-refresh ", "cookie portalgate-device ", "X-Portal-Assertion ", "Authorization ", "key "} {
+	for _, needed := range []string{"cookie portalgate ", "cookie portalgate-refresh ", "cookie portalgate-device ", "cookie portalgate-attempt ", "X-Portal-Assertion ", "Authorization ", "key "} {
 		n := 0
 		for name := range h.secrets {
 			if strings.HasPrefix(name, needed) {
@@ -412,6 +413,13 @@ func (h *hunt) visits(t *testing.T, g *gateway, wrong, next string) {
 
 	expect("a new password that is short", post(t, ann, g.url("/auth/account/password"), url.Values{"current_password": {testenv.Password}, "password": {"x"}}), http.StatusUnprocessableEntity)
 	expect("a new password", post(t, ann, g.url("/auth/account/password"), url.Values{"current_password": {testenv.Password}, "password": {next}}), http.StatusSeeOther)
+
+	// A temporary password: between the two of them only the attempt's cookie says who it is.
+	fred := h.client(t)
+	expect("a temporary password", login(fred, "first@buyer.example", testenv.Password), http.StatusSeeOther)
+	expect("the page for a new one", get(t, fred, g.url("/auth/account/password")), http.StatusOK)
+	expect("a new one that is short", post(t, fred, g.url("/auth/account/password"), url.Values{"password": {"x"}}), http.StatusUnprocessableEntity)
+	expect("a new one", post(t, fred, g.url("/auth/account/password"), url.Values{"password": {next + " too"}}), http.StatusSeeOther)
 
 	// The upstream fails after it has been told who asks.
 	g.site.raw.Answer(func([]byte) []byte { return nil })
