@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 func init() {
@@ -151,6 +153,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	s, err := a.resolve()
 	wrong.add(err)
 	wrong.add(a.guardEndpoint())
+	wrong.add(a.guardLogs(upstream.NewPrefix(s.headerPrefix)))
 	if err := wrong.err(); err != nil {
 		return err
 	}

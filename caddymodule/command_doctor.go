@@ -147,6 +147,13 @@ func (d *doctor) validate(whole *caddy.Config) {
 	}
 	defer os.Remove(log.Name())
 	defer log.Close()
+	// Caddy says on the old log that there is a new one, which is nobody's business here: the old one is made to be
+	// silent first.
+	quiet := &caddy.Config{Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "ERROR"}}}}}
+	if err := caddy.Validate(quiet); err != nil {
+		d.found.add("configuration", note, "not validated as a whole: %v", err)
+		return
+	}
 	whole.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{Level: "WARN",
 		WriterRaw:  caddyconfig.JSONModuleObject(map[string]any{"filename": log.Name()}, "output", "file", nil),
 		EncoderRaw: json.RawMessage(`{"format": "json"}`),

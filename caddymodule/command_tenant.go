@@ -345,7 +345,7 @@ func tenantBrand() *cobra.Command {
 			}
 			err = s.Within(c.Context(), id, time.Now(), func(x *store.Tx) error {
 				if f.name != "" {
-					if err := x.RenameTenant(c.Context(), f.name); err != nil {
+					if err := x.RenameTenant(c.Context(), f.name, d.by()); err != nil {
 						return err
 					}
 				}

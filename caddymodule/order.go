@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
+
+	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 // survey walks the routes of all servers and finds out which reverse_proxy can be reached without passing a gate
@@ -62,6 +64,7 @@ func (a *App) order(ctx caddy.Context) error {
 	if err != nil {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
+	veilServers(app.(*caddyhttp.App), upstream.NewPrefix(a.settings.headerPrefix))
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {
 		s.server = server
@@ -78,6 +81,11 @@ func (a *App) order(ctx caddy.Context) error {
 	}
 	for _, p := range s.named {
 		a.log.Warn("the gate stands in a site with named hosts; for all other hosts of your tenants Caddy answers an empty 200. Write the site as https:// or http://", zap.String("place", p.String()))
+	}
+	for name, server := range app.(*caddyhttp.App).Servers {
+		if s.hasGate(name) && server.Logs != nil && server.Logs.ShouldLogCredentials {
+			return errors.New("portalgate: log_credentials would write everybody's session into the access log, where it opens the portal until it ends; take it out of `servers { … }` in the global options")
+		}
 	}
 	return s.judge()
 }

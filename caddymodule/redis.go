@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,7 +9,10 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/portalgate/portalgate/internal/store"
 )
@@ -22,6 +26,7 @@ const redisWait = time.Second
 //	redis://host1:6379?addr=host2:6379&addr=host3:6379           a Cluster
 //	redis://sentinel1:26379?addr=sentinel2:26379&master_name=one Sentinel
 func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient, error) {
+	redis.SetLogger(driverLog{})
 	unreadable := errors.New("its address cannot be read; write redis://host:6379, rediss://host:6379 or unix:///path, a Cluster with ?addr=host:port for each further node, Sentinel with ?master_name=name")
 	u, err := url.Parse(address)
 	if err != nil { // its text may hold the password
@@ -64,6 +69,17 @@ func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient,
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
 	o.MaxRetries, o.ContextTimeoutEnabled = -1, true
 	return redis.NewClient(o), nil
+}
+
+// driverLog is where the driver complains by itself, which would be standard error, past the log that the operator has
+// set up. Whoever asks Redis says better what came of it, so that this is for who looks for more.
+type driverLog struct{}
+
+// Printf writes a line.
+func (driverLog) Printf(_ context.Context, format string, args ...any) {
+	if line := caddy.Log().Named("portalgate.redis").Check(zapcore.DebugLevel, "the driver says"); line != nil {
+		line.Write(zap.String("text", fmt.Sprintf(format, args...)))
+	}
 }
 
 // sheltered refuses a connection that leaves the machine without TLS (CFG-02).

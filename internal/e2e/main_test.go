@@ -149,7 +149,13 @@ type portalDemo struct {
 // startDemo runs `portalgate demo` on free ports.
 func startDemo(t testing.TB) *portalDemo {
 	t.Helper()
-	d := &portalDemo{process: run(t, nil, "demo")}
+	return shown(t, run(t, nil, "demo"))
+}
+
+// shown waits for a demo's screen and reads it.
+func shown(t testing.TB, p *process) *portalDemo {
+	t.Helper()
+	d := &portalDemo{process: p}
 	_, after, _ := strings.Cut(d.await(t, `Acme Packaging\s+http://acme\.localhost:`), "acme.localhost:")
 	d.port = strings.TrimSpace(after)
 	_, after, _ = strings.Cut(d.await(t, `old backend\s+http://`), "acme.localhost:")

@@ -41,12 +41,12 @@ func (x *Tx) AddTenant(ctx context.Context, slug, name string, d Deed) error {
 }
 
 // RenameTenant changes what people see.
-func (x *Tx) RenameTenant(ctx context.Context, name string) error {
+func (x *Tx) RenameTenant(ctx context.Context, name string, d Deed) error {
 	_, err := x.tx.Exec(ctx, `update public.tenants set tenant_name = $2 where id = $1`, x.tenant, name)
 	if err != nil {
 		return fmt.Errorf("renaming the tenant: %w", err)
 	}
-	return x.changed(ctx)
+	return errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{"name": name}), x.changed(ctx))
 }
 
 // SetMode changes how much of the gate a tenant has.
