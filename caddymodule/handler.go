@@ -196,7 +196,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	wire := h.wire(r)
-	if strings.Contains(r.URL.RawQuery, "token") && r.URL.Query().Has("token") {
+	if mayHoldToken(r.URL.RawQuery) && r.URL.Query().Has("token") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
 

@@ -14,8 +14,9 @@ import (
 )
 
 // veil is between everybody who writes a log line and the log: the assertion, the name and the address of who asks, and
-// what follows a path when a token is in it, are not written, at any level and in any format (AUD-01). Of an answer that breaks off, and at debug level of every one,
-// reverse_proxy writes all headers that the upstream was sent, and Caddy leaves out only those whose names it knows.
+// what follows a path when a token is in it, are not written, at any level and in any format (AUD-01). Of an answer
+// that breaks off, and at debug level of every one, reverse_proxy writes all headers that the upstream was sent, and
+// Caddy leaves out only those whose names it knows.
 //
 // A request that is noted with With is written down only when a line is: reverse_proxy notes each one, and hardly ever
 // has anything to say about it.
@@ -191,10 +192,15 @@ func (e veiledEncoder) AddString(name, value string) {
 	if e.v.hidden(name) {
 		value = "REDACTED"
 	}
-	if path, query, found := strings.Cut(value, "?"); found && name == "uri" && strings.Contains(query, "token") {
+	if path, query, found := strings.Cut(value, "?"); found && name == "uri" && mayHoldToken(query) {
 		value = path + "?REDACTED"
 	}
 	e.ObjectEncoder.AddString(name, value)
+}
+
+// mayHoldToken says whether a query, as sent, could have a parameter of that name: an escape may hide it.
+func mayHoldToken(query string) bool {
+	return strings.Contains(query, "token") || strings.Contains(query, "%")
 }
 
 // AddObject writes the object of all headers.

@@ -201,7 +201,6 @@ func (b *benchWorld) config(port int, gated bool) string {
 	auto_https off
 	log {
 		level ERROR
-		exclude http.handlers.reverse_proxy
 	}
 	servers {
 		trusted_proxies static 127.0.0.1/32
