@@ -301,16 +301,21 @@ func (p *passage) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.
 	return nil
 }
 
-// forward hands a request on under a context that ends with its session: a socket or a stream that is open when the
-// session ends is closed (REV-02).
+// forward hands on a request that may become a socket or a stream; when its session ends it is closed (REV-02). Who
+// asks for one is handed on under a context of its own. An answer that turns out to be a stream though nobody asked for
+// one is cut at the browser's side: every other request is spared that context.
 func (p *passage) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	cut := func() { hangUp(w) }
+	if p.a.Wants == admission.WantsSocket || asksForStream(r) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		r, cut = r.WithContext(ctx), cancel
+	}
 	var release func()
 	shield := p.h.w.prefix.NewShield(w, p.cookies, func(status int) {
 		tunnel := status == http.StatusSwitchingProtocols || p.a.Wants == admission.WantsSocket && status == http.StatusOK
-		if kind := w.Header()["Content-Type"]; tunnel || len(kind) > 0 && strings.HasPrefix(kind[0], "text/event-stream") {
-			release = p.h.w.hold(p.a.Tenant, p.facts, cancel)
+		if kind := w.Header()["Content-Type"]; tunnel || len(kind) > 0 && strings.HasPrefix(kind[0], eventStream) {
+			release = p.h.w.hold(p.a.Tenant, p.facts, cut)
 		}
 	})
 	defer func() {
@@ -318,7 +323,26 @@ func (p *passage) forward(w http.ResponseWriter, r *http.Request, next caddyhttp
 			release()
 		}
 	}()
-	return p.hand(next, shield, r.WithContext(ctx))
+	return p.hand(next, shield, r)
+}
+
+const eventStream = "text/event-stream"
+
+func asksForStream(r *http.Request) bool {
+	for _, line := range r.Header["Accept"] {
+		if strings.Contains(line, eventStream) {
+			return true
+		}
+	}
+	return false
+}
+
+// hangUp ends a request from the browser's side, as if the browser had gone: over HTTP/1.1 a connection whose reading
+// has failed, over HTTP/2 a stream that is reset. net/http ends the request's context in both cases.
+func hangUp(w http.ResponseWriter) {
+	c, past := http.NewResponseController(w), time.Unix(1, 0)
+	_ = c.SetReadDeadline(past) // a connection that is gone already needs none
+	_ = c.SetWriteDeadline(past)
 }
 
 // told is what the rest of Caddy may ask about a request: whose portal it is for, and who asks.

@@ -3,10 +3,13 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +26,7 @@ func switching(request []byte) []byte {
 	switch {
 	case len(testenv.Heads(request, "Upgrade")) > 0:
 		return []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: portalgate=f0rged\r\nX-Portal-User-Id: f0rged\r\n\r\n")
-	case bytes.HasPrefix(request, []byte("GET /events ")):
+	case bytes.HasPrefix(request, []byte("GET /events ")), bytes.HasPrefix(request, []byte("POST /events ")):
 		return []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")
 	}
 	return testenv.Answered(200, "", "ok")
@@ -179,6 +182,73 @@ func TestOpenSocketsAndStreamsEndWithTheirSession(t *testing.T) {
 	}
 	if _, _, res := f.handshake(t, "/feed", guest+f.ownOrigin()); res.StatusCode != 401 {
 		t.Errorf("the next handshake: %d", res.StatusCode)
+	}
+}
+
+// REV-02 for every stream that an answer turns out to be, whether the request asked for one or not: a script may read
+// one with fetch. The end comes while nothing is said, and reaches the upstream too.
+func TestAStreamEndsWithItsSessionHoweverItBegan(t *testing.T) {
+	f := wire(t)
+	f.raw.Answer(switching)
+	var rows []func(*testing.T)
+	for _, secure := range []bool{false, true} {
+		for _, method := range []string{"GET", "POST"} {
+			for _, accept := range []string{"*/*", "text/event-stream", "application/json, text/event-stream;q=0.5"} {
+				name := fmt.Sprintf("%s over HTTP/%d, accepting %s", method, map[bool]int{false: 1, true: 2}[secure], accept)
+				access, refresh := f.enter(t, f.acme)
+				cookie := "portalgate=" + access + "; portalgate-refresh=" + refresh
+				c, origin := http.DefaultTransport.(*http.Transport).Clone(), "http://acme.localhost:"+f.plain
+				if secure {
+					cookie = "__Host-portalgate=" + access + "; __Host-portalgate-refresh=" + refresh
+					c.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, ServerName: "acme.localhost"}
+					origin = "https://acme.localhost:" + f.secure
+				}
+				c.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					_, port, _ := net.SplitHostPort(addr)
+					return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+				}
+				t.Cleanup(c.CloseIdleConnections)
+				req, err := http.NewRequest(method, origin+"/events", map[bool]io.Reader{true: strings.NewReader("{}")}[method == "POST"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Cookie", cookie)
+				req.Header.Set("Origin", origin)
+				req.Header.Set("Accept", accept)
+				res, err := c.RoundTrip(req)
+				if err != nil || res.StatusCode != 200 || res.ProtoMajor == 2 != secure {
+					t.Fatalf("%s: %+v, %v", name, res, err)
+				}
+				defer res.Body.Close()
+				first := make([]byte, 9)
+				if _, err := io.ReadFull(res.Body, first); err != nil || string(first) != "data: 1\n\n" {
+					t.Fatalf("%s: the stream says %q, %v", name, first, err)
+				}
+				over := make(chan error, 1)
+				go func() {
+					_, err := io.Copy(io.Discard, res.Body)
+					over <- err
+				}()
+				rows = append(rows, func(t *testing.T) {
+					f.signOut(t, "Cookie: portalgate="+access+"; portalgate-refresh="+refresh+"\r\n")
+					select {
+					case <-over:
+					case <-time.After(5 * time.Second):
+						t.Errorf("%s: the stream is still open", name)
+					}
+				})
+			}
+		}
+	}
+	before := f.raw.Open()
+	for _, row := range rows {
+		row(t)
+	}
+	for late := time.Now().Add(5 * time.Second); f.raw.Open() > before-len(rows); {
+		if time.Now().After(late) {
+			t.Fatalf("%d streams ended, and %d of %d connections to the upstream are still open", len(rows), f.raw.Open(), before)
+		}
+		runtime.Gosched()
 	}
 }
 

@@ -72,6 +72,13 @@ func NewRaw(t testing.TB) *Raw {
 	return u
 }
 
+// Open is how many connections are open to it.
+func (u *Raw) Open() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.open)
+}
+
 // Addr is where the upstream listens.
 func (u *Raw) Addr() string { return u.listener.Addr().String() }
 
