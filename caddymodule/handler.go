@@ -154,8 +154,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	case wayThrough:
 		return next.ServeHTTP(w, r)
 	case wayUnknown:
-		return p.hand(next, h.w.prefix.NewShield(w, nil, nil), r)
+		p.shield = h.w.prefix.Shield(w, nil, nil)
+		return p.hand(next, r)
 	case wayKnown:
+		p.shield = h.w.prefix.Shield(w, p.cookies, p.answered)
 		return p.forward(w, r, next)
 	}
 	return nil
@@ -169,6 +171,9 @@ type passage struct {
 	facts   *session.Facts
 	cookies []string // of a renewal
 	told    told
+	shield  upstream.Shield
+	cancel  context.CancelFunc // of the context of a request that asks for a stream; nil for others
+	release func()             // of an open stream
 }
 
 // way is what becomes of a request.
@@ -280,8 +285,9 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 // wire is what Caddy knows of a request's way here.
 func (h *Handler) wire(r *http.Request) admission.Wire {
 	w := admission.Wire{Now: h.w.now()}
-	w.Client, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	if w.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); w.Trusted {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	w.Client, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	if w.Trusted, _ = vars[caddyhttp.TrustedProxyVarKey].(bool); w.Trusted {
 		if server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 			w.Told = server.ClientIPHeaders
 		}
@@ -291,13 +297,13 @@ func (h *Handler) wire(r *http.Request) admission.Wire {
 
 // hand passes a request to the next handler, and judges the end of the answer. When it fails, Caddy goes on to its
 // error routes with the same request: what was said there of the person is taken back first.
-func (p *passage) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.Request) error {
-	err := next.ServeHTTP(shield, r)
+func (p *passage) hand(next caddyhttp.Handler, r *http.Request) error {
+	err := next.ServeHTTP(&p.shield, r)
 	if err != nil {
 		p.h.w.prefix.Withdraw(r)
 		return err
 	}
-	shield.End()
+	p.shield.End()
 	return nil
 }
 
@@ -305,25 +311,31 @@ func (p *passage) hand(next caddyhttp.Handler, shield *upstream.Shield, r *http.
 // asks for one is handed on under a context of its own. An answer that turns out to be a stream though nobody asked for
 // one is cut at the browser's side: every other request is spared that context.
 func (p *passage) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	cut := func() { hangUp(w) }
 	if p.a.Wants == admission.WantsSocket || asksForStream(r) {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		r, cut = r.WithContext(ctx), cancel
+		r, p.cancel = r.WithContext(ctx), cancel
 	}
-	var release func()
-	shield := p.h.w.prefix.NewShield(w, p.cookies, func(status int) {
-		tunnel := status == http.StatusSwitchingProtocols || p.a.Wants == admission.WantsSocket && status == http.StatusOK
-		if kind := w.Header()["Content-Type"]; tunnel || len(kind) > 0 && strings.HasPrefix(kind[0], eventStream) {
-			release = p.h.w.hold(p.a.Tenant, p.facts, cut)
-		}
-	})
 	defer func() {
-		if release != nil {
-			release()
+		if p.release != nil {
+			p.release()
 		}
 	}()
-	return p.hand(next, shield, r)
+	return p.hand(next, r)
+}
+
+// answered is told how the upstream answers, before the browser is.
+func (p *passage) answered(status int) {
+	w := p.shield.ResponseWriter
+	tunnel := status == http.StatusSwitchingProtocols || p.a.Wants == admission.WantsSocket && status == http.StatusOK
+	if kind := w.Header()["Content-Type"]; !tunnel && (len(kind) == 0 || !strings.HasPrefix(kind[0], eventStream)) {
+		return
+	}
+	cut := p.cancel
+	if cut == nil {
+		cut = func() { hangUp(w) }
+	}
+	p.release = p.h.w.hold(p.a.Tenant, p.facts, cut)
 }
 
 const eventStream = "text/event-stream"

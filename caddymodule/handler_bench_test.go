@@ -97,7 +97,7 @@ func BenchmarkGate(b *testing.B) {
 	w := &quiet{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
-		again := make(http.Header, 2*len(header))
+		again := make(http.Header, len(header))
 		for k, v := range header {
 			again[k] = v
 		}
@@ -122,7 +122,7 @@ func BenchmarkNoGate(b *testing.B) {
 	w := &quiet{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
-		again := make(http.Header, 2*len(header))
+		again := make(http.Header, len(header))
 		for k, v := range header {
 			again[k] = v
 		}

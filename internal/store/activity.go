@@ -35,12 +35,9 @@ func (x *Tx) Record(ctx context.Context, a portal.Activity) error {
 		if s := string(a.Session); s != "" {
 			session = &s
 		}
-		_, err = x.tx.Exec(ctx, `insert into portalgate.events (tenant_id, verb, at, user_id, session_id, address, agent, result, suspicious, note, operator, facts)
+		x.tx.Later("recording "+string(a.Verb), `insert into portalgate.events (tenant_id, verb, at, user_id, session_id, address, agent, result, suspicious, note, operator, facts)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			x.tenant, a.Verb, a.At, user, session, addrOrNull(a.Addr), a.Agent, a.Result, a.Suspicious, a.Note, a.Operator, b)
-		if err != nil {
-			return fmt.Errorf("recording %s: %w", a.Verb, err)
-		}
 		return nil
 	}
 	facts["result"] = a.Result
@@ -55,12 +52,9 @@ func (x *Tx) Record(ctx context.Context, a portal.Activity) error {
 	if a.Note != "" {
 		note = &a.Note
 	}
-	_, err = x.tx.Exec(ctx, `insert into public.customer_activity_log (tenant_id, customer_user_id, activity_type, ip_address, user_agent, session_id, metadata, is_suspicious, security_notes, created_at)
+	x.tx.Later("recording "+string(a.Verb), `insert into public.customer_activity_log (tenant_id, customer_user_id, activity_type, ip_address, user_agent, session_id, metadata, is_suspicious, security_notes, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		x.tenant, a.User, a.Verb, addrText(a.Addr), a.Agent, session, b, a.Suspicious, note, a.At)
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", a.Verb, err)
-	}
 	return nil
 }
 

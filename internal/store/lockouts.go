@@ -67,10 +67,7 @@ func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceI
 // ReturnTry hands the try back after the right password: that purse is empty again. A known device's success leaves
 // the strangers' purse as it is.
 func (x *Tx) ReturnTry(ctx context.Context, e portal.Email, device portal.DeviceID) error {
-	_, err := x.tx.Exec(ctx, `delete from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
-	if err != nil {
-		return fmt.Errorf("handing a try back: %w", err)
-	}
+	x.tx.Later("handing a try back", `delete from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
 	if device != "" {
 		return nil // the strangers' purse is what the ERP's columns tell of
 	}
@@ -79,20 +76,15 @@ func (x *Tx) ReturnTry(ctx context.Context, e portal.Email, device portal.Device
 
 // RefundTry takes back exactly one paid try: the check itself failed, and nobody was told anything.
 func (x *Tx) RefundTry(ctx context.Context, e portal.Email, device portal.DeviceID) error {
-	_, err := x.tx.Exec(ctx, `update portalgate.lockouts set failures = greatest(failures - 1, 0), rests_until = null
+	x.tx.Later("refunding a try", `update portalgate.lockouts set failures = greatest(failures - 1, 0), rests_until = null
 		where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
-	if err != nil {
-		return fmt.Errorf("refunding a try: %w", err)
-	}
 	return nil
 }
 
 // Knock costs what writing a failure down costs, and leaves nothing behind: what is done at an address without an
 // account. A machine under load would otherwise be late with the one answer more often than with the other (TIM-01).
 func (x *Tx) Knock(ctx context.Context, e portal.Email, device portal.DeviceID) error {
-	if _, err := x.tx.Exec(ctx, `update portalgate.lockouts set last_failure = last_failure where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device)); err != nil {
-		return fmt.Errorf("knocking: %w", err)
-	}
+	x.tx.Later("knocking", `update portalgate.lockouts set last_failure = last_failure where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), string(device))
 	return x.Mirror(ctx, e) // finds no row
 }
 
@@ -100,7 +92,7 @@ func (x *Tx) Knock(ctx context.Context, e portal.Email, device portal.DeviceID) 
 // (M04). Where the ERP's own function switches an account off at the fifth failure, the number stays below it. It reads
 // the purse itself, so that the last of several parallel failures leaves the truth, in whatever order they end.
 func (x *Tx) Mirror(ctx context.Context, e portal.Email) error {
-	_, err := x.tx.Exec(ctx, `with purse as (
+	x.tx.Later("mirroring failures", `with purse as (
 			select coalesce(max(failures), 0) as n, max(rests_until) as until from portalgate.lockouts where tenant_id = $1 and account = $3 and purse = ''
 		), shown as (
 			select case when to_regprocedure('public.lock_customer_account_on_failed_login()') is null then least(n, $5) else least(n, $4) end as n, until from purse
@@ -109,9 +101,6 @@ func (x *Tx) Mirror(ctx context.Context, e portal.Email) error {
 				and (u.failed_login_attempts, u.account_locked_until) is distinct from (shown.n, shown.until) order by u.id for no key update of u
 		) update public.customer_users set failed_login_attempts = shown.n, account_locked_until = shown.until from shown where id in (select id from rows)`,
 		x.tenant, string(e), account(x.tenant, e), portal.FreeFailures, x.lockout.Close)
-	if err != nil {
-		return fmt.Errorf("mirroring failures: %w", err)
-	}
 	return nil
 }
 

@@ -259,7 +259,7 @@ func TestTextIsKeptAsItIs(t *testing.T) {
 	for i, text := range []string{`'; drop table portalgate.sessions; --`, `$1`, `$$ $x$`, `\`, `\' or 1=1`, `"`, `%s %d %`, `{}`, `${jndi:x}`, "line\r\nline\t", `Ж 漢 🦊`, `E'\x00'`, strings.Repeat("'", 99)} {
 		p.asOperator(t, func(x *store.Tx) error {
 			_, err := x.AddUser(t.Context(), store.NewUser{Email: portal.Email(fmt.Sprintf("p%d@buyer.example", i)), FirstName: text, LastName: text, Role: portal.RoleUser, Verified: true, PHC: text, KeyID: text}, store.Deed{Operator: text, Reason: text})
-			return errors.Join(err, x.RenameTenant(t.Context(), text), x.SetBrand(t.Context(), portal.Brand{Contact: text}, store.Deed{Operator: text}))
+			return errors.Join(err, x.RenameTenant(t.Context(), text, store.Deed{Operator: text}), x.SetBrand(t.Context(), portal.Brand{Contact: text}, store.Deed{Operator: text}))
 		})
 		p.in(t, func(x *store.Tx) error {
 			if _, _, err := x.SawDevice(t.Context(), p.ann, []byte{byte(i)}, text, text); err != nil {

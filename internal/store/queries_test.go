@@ -45,7 +45,9 @@ func read(t *testing.T) book {
 		for _, d := range f.Decls {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
-				b.funcs = append(b.funcs, d)
+				if n.Name() != "line.go" { // it hands on what the others say
+					b.funcs = append(b.funcs, d)
+				}
 			case *ast.GenDecl:
 				for _, s := range d.Specs {
 					if v, ok := s.(*ast.ValueSpec); ok && d.Tok == token.CONST {
@@ -152,7 +154,7 @@ func queries(t *testing.T) (out []query) {
 	t.Helper()
 	b := read(t)
 	seen := map[query]bool{}
-	b.calls([]string{"Exec", "Query", "QueryRow", "Queue", "Prepare", "SendBatch", "CopyFrom"}, func(in *ast.FuncDecl, name string, args []ast.Expr) {
+	b.calls([]string{"Exec", "Query", "QueryRow", "Queue", "Later", "Prepare", "SendBatch", "CopyFrom"}, func(in *ast.FuncDecl, name string, args []ast.Expr) {
 		at := 1
 		switch {
 		case name == "Queue":
@@ -220,6 +222,9 @@ func TestEveryStatementIsUnderstoodAndMayBeRun(t *testing.T) {
 // explained prepares a statement and has the server plan it, which asks for every right that running it would.
 func explained(t *testing.T, c *pgx.Conn, name, sql string) error {
 	t.Helper()
+	if sql == "begin" || sql == "rollback" {
+		return nil
+	}
 	if strings.HasPrefix(sql, "listen ") {
 		_, err := c.Exec(t.Context(), sql)
 		return err

@@ -91,10 +91,7 @@ func (x *Tx) Session(ctx context.Context, id portal.SessionID) (portal.Session, 
 // TakeTurns makes transactions about the same person wait for each other. One that ends or begins several of a person's
 // sessions takes its turn before it touches any row: two that lock the same rows in different orders would both fail.
 func (x *Tx) TakeTurns(ctx context.Context, users []portal.UserID) error {
-	_, err := x.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('portalgate sessions ' || id, 0)) from (select distinct id::text as id from unnest($1::uuid[]) id order by 1) o`, users)
-	if err != nil {
-		return fmt.Errorf("taking turns: %w", err)
-	}
+	x.tx.Later("taking turns", `select pg_advisory_xact_lock(hashtextextended('portalgate sessions ' || id, 0)) from (select distinct id::text as id from unnest($1::uuid[]) id order by 1) o`, users)
 	return nil
 }
 
@@ -109,16 +106,11 @@ func (x *Tx) BeginSession(ctx context.Context, s portal.Session, first secret.Di
 		d := string(s.Device)
 		device = &d
 	}
-	_, err := x.tx.Exec(ctx, `insert into portalgate.sessions (id, tenant_id, user_id, choices, device_id, remember, amr, auth_time, mfa_at, created_at, last_active_at, idle_end, ends_at, agent, address)
+	x.tx.Later("storing the session", `insert into portalgate.sessions (id, tenant_id, user_id, choices, device_id, remember, amr, auth_time, mfa_at, created_at, last_active_at, idle_end, ends_at, agent, address)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14)`,
 		s.ID, x.tenant, s.User, s.Choices, device, s.Remember, s.AMR, s.AuthTime, orNull(s.MFAAt), s.CreatedAt, s.IdleEnd, s.End, s.Agent, addrOrNull(s.Address))
-	if err != nil {
-		return nil, fmt.Errorf("storing the session: %w", err)
-	}
-	if _, err := x.tx.Exec(ctx, `insert into portalgate.refresh_tokens (digest, tenant_id, session_id, generation, key_id, created_at) values ($1, $2, $3, 0, $4, $5)`,
-		first[:], x.tenant, s.ID, keyID, x.now); err != nil {
-		return nil, fmt.Errorf("storing the refresh token: %w", err)
-	}
+	x.tx.Later("storing the refresh token", `insert into portalgate.refresh_tokens (digest, tenant_id, session_id, generation, key_id, created_at) values ($1, $2, $3, 0, $4, $5)`,
+		first[:], x.tenant, s.ID, keyID, x.now)
 	return x.end(ctx, `id in (select id from portalgate.sessions where choices && $3::uuid[] and ended_at is null and idle_end > $2 and ends_at > $2
 		order by created_at desc, id = $5 desc, id offset $4)`, portal.EndTooMany, s.Choices, max, s.ID)
 }

@@ -66,6 +66,9 @@ func Open(address string, o Options) (*Store, error) {
 	p["statement_timeout"] = "5000"
 	p["lock_timeout"] = "2000"
 	p["idle_in_transaction_session_timeout"] = "10000"
+	// Each statement finds its rows by a key, whatever the values: planning one anew for each use, as PostgreSQL does
+	// where it hopes for better, costs a sign-in more than its statements do.
+	p["plan_cache_mode"] = "force_generic_plan"
 	// The tenant of nobody: a foreign policy that casts the setting shows no rows rather than failing.
 	p["app.current_tenant_id"] = string(portal.NilTenant)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
@@ -184,7 +187,7 @@ const setTenant = `select set_config('app.current_tenant_id', $1, true), set_con
 
 // Tx is a transaction of one tenant.
 type Tx struct {
-	tx      pgx.Tx
+	tx      *line
 	tenant  portal.TenantID
 	now     time.Time
 	lockout portal.LockoutRule
@@ -202,24 +205,25 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 	end := time.Now().Add(s.wait)
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	conn, tx, err := s.begin(ctx, t, now)
+	conn, err := s.begin(ctx, t, now)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
+	tx := &line{conn: conn.Conn()}
 	done := false
 	defer func() {
 		if !done { // an error or a panic: nothing of it stays
 			undo, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 			defer cancel()
-			_ = tx.Rollback(undo) // a connection that cannot roll back is closed by the pool
+			_, _ = tx.conn.Exec(undo, "rollback") // a connection that cannot roll back is closed by the pool
 		}
 	}()
 	if err := fn(&Tx{tx: tx, tenant: t, now: now, lockout: s.lockout}); err != nil {
 		return said(err)
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return said(fmt.Errorf("committing: %w", err))
+	if err := tx.commit(ctx); err != nil {
+		return said(err)
 	}
 	done = true
 	return nil
@@ -227,22 +231,22 @@ func (s *Store) Within(ctx context.Context, t portal.TenantID, now time.Time, fn
 
 // begin opens a transaction of a tenant. A connection that died in the pool, as all do when the server restarts, is no
 // answer yet: nothing was done on it, so the next one is tried.
-func (s *Store) begin(ctx context.Context, t portal.TenantID, now time.Time) (*pgxpool.Conn, pgx.Tx, error) {
+func (s *Store) begin(ctx context.Context, t portal.TenantID, now time.Time) (*pgxpool.Conn, error) {
 	for tries := 0; ; tries++ {
 		conn, err := s.acquire(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		tx, err := conn.Begin(ctx)
-		if err == nil {
-			if _, err = tx.Exec(ctx, setTenant, string(t), now.UTC().Format(time.RFC3339Nano)); err == nil {
-				return conn, tx, nil
-			}
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		b.Queue(setTenant, string(t), now.UTC().Format(time.RFC3339Nano))
+		if err = conn.SendBatch(ctx, b).Close(); err == nil {
+			return conn, nil
 		}
 		dead := conn.Conn().IsClosed()
 		conn.Release()
 		if err = said(fmt.Errorf("beginning a transaction: %w", err)); !dead || !errors.Is(err, ErrUnavailable) || tries >= int(s.pool.Config().MaxConns) {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 }

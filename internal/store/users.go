@@ -128,11 +128,8 @@ func (x *Tx) PutSecret(ctx context.Context, id portal.UserID, phc, keyID string,
 
 // SignedIn keeps the ERP's columns about the last sign-in truthful; Mirror keeps those about failures.
 func (x *Tx) SignedIn(ctx context.Context, id portal.UserID, addr netip.Addr, now time.Time) error {
-	_, err := x.tx.Exec(ctx, `update public.customer_users set last_login_at = $2, last_login_ip = $3 where id = $1`,
+	x.tx.Later("noting the sign-in", `update public.customer_users set last_login_at = $2, last_login_ip = $3 where id = $1`,
 		id, now, addrText(addr))
-	if err != nil {
-		return fmt.Errorf("noting the sign-in: %w", err)
-	}
 	return nil
 }
 

@@ -41,13 +41,16 @@ type Arrival struct {
 }
 
 // Clean makes a request of a tenant that is on fit to be forwarded: no credentials of the client's, no claims about
-// who asks or how, no connection options beyond the three that mean something here, and none of our cookies.
+// who asks or how, no connection options beyond the three that mean something here, and none of our cookies. What is
+// left stands in a map with room for what Stamp adds: growing one costs more than a new one.
 func Clean(r *http.Request, a Arrival) {
-	for name := range r.Header {
-		if suspect(name) && claim(name) {
-			delete(r.Header, name)
+	kept := make(http.Header, len(r.Header)+len(suffixes)+1)
+	for name, values := range r.Header {
+		if !suspect(name) || !claim(name) {
+			kept[name] = values
 		}
 	}
+	r.Header = kept
 	vouch(r.Header, a)
 	// Two names for one host in HTTP/2, which agree; the next program has one.
 	delete(r.Header, "Host")

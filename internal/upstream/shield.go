@@ -29,9 +29,9 @@ func (s *Shield) Header() http.Header {
 	return s.ResponseWriter.Header()
 }
 
-// NewShield wraps a response writer.
-func (p Prefix) NewShield(w http.ResponseWriter, cookies []string, header func(status int)) *Shield {
-	return &Shield{ResponseWriter: w, prefix: p, cookies: cookies, header: header}
+// Shield wraps a response writer.
+func (p Prefix) Shield(w http.ResponseWriter, cookies []string, header func(status int)) Shield {
+	return Shield{ResponseWriter: w, prefix: p, cookies: cookies, header: header}
 }
 
 // WriteHeader judges the header once, when it is final. 1xx answers carry nothing of ours.

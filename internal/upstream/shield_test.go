@@ -15,8 +15,8 @@ import (
 func answered(t *testing.T, cookies []string, method string, h func(w http.ResponseWriter)) (res *http.Response, early []textproto.MIMEHeader) {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := prefix.NewShield(w, cookies, nil)
-		h(s)
+		s := prefix.Shield(w, cookies, nil)
+		h(&s)
 		s.End()
 	}))
 	t.Cleanup(srv.Close)
