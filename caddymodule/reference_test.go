@@ -182,6 +182,7 @@ var elsewhere = map[string]string{
 	"%q is not a TCP address":                 "cannot be, after observeAddress",
 	"its remote endpoint can be reached from": "JSON, in TestTheAdminEndpointStaysOffTheNetwork",
 	"stands without trusted_proxies_strict":   "TestProxiesAreTrustedStrictlyOrNotAtAll",
+	"log_credentials would write":             "TestCredentialsInTheAccessLogAreRefused",
 	"covers the whole internet":               "TestProxiesAreTrustedStrictlyOrNotAtAll",
 	"no site has the gate":                    "TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused",
 	"in %s the reverse_proxy to %s can be":    "TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused",
