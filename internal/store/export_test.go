@@ -27,3 +27,11 @@ func (x *Tx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 
 // AccountDigest is what a purse is counted by.
 func AccountDigest(t portal.TenantID, e portal.Email) []byte { return account(t, e) }
+
+// Query reads rows in a transaction.
+func (x *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return x.tx.Query(ctx, sql, args...)
+}
+
+// Later lets a statement wait for the next.
+func (x *Tx) Later(what, sql string, args ...any) { x.tx.Later(what, sql, args...) }
