@@ -146,10 +146,10 @@ func (h *Hasher) do(ctx context.Context, work func()) error {
 // tidy bounds what finished hashes leave behind. Each has used its parameters' memory, which only the collector takes
 // back, and a collector that is set for few collections lets many times the slots' memory pile up before it runs
 // (DOS-01: memory stays within base and slots). With a large heap a collection costs more and its share is smaller,
-// so that it runs less often.
+// so that it runs less often; with a single slot, every second hash is often enough.
 func (h *Hasher) tidy(kib uint32) {
 	left := h.left.Add(int64(kib))
-	if left < int64(h.c.Memory)*int64(h.c.Slots) {
+	if left < int64(h.c.Memory)*int64(max(2, h.c.Slots)) {
 		return
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
