@@ -119,3 +119,12 @@ func TestTheDemoPortalIsReadable(t *testing.T) {
 	}
 	quiet(t, console)
 }
+
+func TestAHostThatIsNobodysHasAPageToo(t *testing.T) {
+	d := startDemo(t)
+	ctx := tab(t, testenv.Browser(t))
+	console := testenv.Listen(ctx, t)
+	do(ctx, t, chromedp.Navigate("http://nobody.localhost:"+d.port+"/orders"), awaitText("h1", "There is no portal here"), await(`getComputedStyle(document.querySelector("main")).borderTopLeftRadius !== "0px"`))
+	testenv.Inspect(ctx, t, "unknown-host")
+	quiet(t, console)
+}

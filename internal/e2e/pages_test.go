@@ -311,6 +311,19 @@ func TestTheSignInFormHelpsAndIsHeard(t *testing.T) {
 			t.Errorf("of %d characters pasted %d arrived", len(long), len(got))
 		}
 	})
+	t.Run("a second click sends nothing, and the button says that it works", func(t *testing.T) {
+		ctx := tab(t, browser)
+		var sent int
+		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login")), awaitText(".show", "Show"), chromedp.Evaluate(`window.sent = 0; addEventListener("submit", (e) => { if (!e.defaultPrevented) window.sent++; e.preventDefault(); }); 0`, nil),
+			chromedp.Click("main button.main"), await(`document.querySelector("main button.main").getAttribute("aria-busy") === "true"`), chromedp.Click("main button.main"), chromedp.SendKeys("#email", kb.Enter), chromedp.Evaluate(`window.sent`, &sent))
+		if sent != 1 {
+			t.Errorf("%d forms were sent", sent)
+		}
+		// The turning is for those who do not mind it.
+		do(ctx, t, await(`getComputedStyle(document.querySelector("main button.main"), "::after").animationName === "turn"`),
+			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}),
+			await(`getComputedStyle(document.querySelector("main button.main"), "::after").animationName === "none" && getComputedStyle(document.querySelector("main button.main")).transitionDuration === "0s"`))
+	})
 	t.Run("a double click sends one form, and going back sends none", func(t *testing.T) {
 		ctx := tab(t, browser)
 		testenv.Listen(ctx, t)
