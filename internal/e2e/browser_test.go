@@ -3,77 +3,16 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
 	"github.com/portalgate/portalgate/internal/testenv"
 )
-
-// look is one way of looking at a page.
-type look struct {
-	name  string
-	width int64
-	dark  bool
-}
-
-var looks = []look{{"320-light", 320, false}, {"320-dark", 320, true}, {"1280-light", 1280, false}, {"1280-dark", 1280, true}}
-
-func (l look) apply(ctx context.Context, t testing.TB) {
-	t.Helper()
-	scheme := "light"
-	if l.dark {
-		scheme = "dark"
-	}
-	err := chromedp.Run(ctx,
-		emulation.SetDeviceMetricsOverride(l.width, 800, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// inspect looks at the present page in every way: nothing sticks out sideways, axe finds nothing to mend, and where
-// PORTALGATE_SHOTS names a directory a picture is left there.
-func inspect(ctx context.Context, t testing.TB, name string) {
-	t.Helper()
-	axe := testenv.Axe(t)
-	for _, l := range looks {
-		l.apply(ctx, t)
-		var over bool
-		var found []string
-		var png []byte
-		err := chromedp.Run(ctx,
-			chromedp.Evaluate(`document.documentElement.scrollWidth > document.documentElement.clientWidth`, &over),
-			chromedp.Evaluate(axe+`;0`, nil),
-			chromedp.Evaluate(`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r => r.violations.map(v => v.id + ": " + v.help + " " + v.nodes.map(n => n.target + " " + (n.any[0] ? n.any[0].message : "")).join(" | ")))`,
-				&found, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }),
-			chromedp.FullScreenshot(&png, 100))
-		if err != nil {
-			t.Fatalf("%s, %s: %v", name, l.name, err)
-		}
-		if over {
-			t.Errorf("%s, %s: the page scrolls sideways", name, l.name)
-		}
-		for _, f := range found {
-			t.Errorf("%s, %s: %s", name, l.name, f)
-		}
-		if dir := os.Getenv("PORTALGATE_SHOTS"); dir != "" {
-			if err := os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), png, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	looks[2].apply(ctx, t)
-}
 
 // person is somebody with a browser of their own: its cookies and its windows.
 type person struct {
@@ -160,7 +99,7 @@ func await(expression string) chromedp.Action {
 		defer tick.Stop()
 		for {
 			holds := false
-			err := chromedp.Evaluate(expression, &holds).Do(ctx)
+			err := chromedp.Evaluate("!!("+expression+")", &holds).Do(ctx)
 			if err == nil && holds {
 				return nil
 			}
@@ -182,45 +121,45 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 	t.Run("signs in on the way to a page and reaches it", func(t *testing.T) {
 		ann, ctx := somebody(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/orders?x=1")), awaitText("h1", "Sign in"))
-		inspect(ctx, t, "login-acme")
+		testenv.Inspect(ctx, t, "login-acme")
 		do(ctx, t, signIn("ann@buyer.example", "wrong"), awaitText(".problems", "not correct"))
 		var title, email, password, focus string
 		do(ctx, t, chromedp.Title(&title), chromedp.Value("#email", &email), chromedp.Value("#password", &password), chromedp.Evaluate(`document.activeElement.className`, &focus))
 		if !strings.HasPrefix(title, "Error: ") || email != "ann@buyer.example" || password != "" || focus != "problems" {
 			t.Errorf("after a wrong password: title %q, e-mail %q, password %q, focus on %q", title, email, password, focus)
 		}
-		inspect(ctx, t, "login-acme-error")
+		testenv.Inspect(ctx, t, "login-acme-error")
 		do(ctx, t, signIn("ann@buyer.example", "Blue pallet trucks at dawn"), awaitPath("/orders?x=1"), awaitText("h1", "Orders"), awaitText("#me", "Ann Buyer"))
 		do(ctx, t, chromedp.Reload(), awaitText("h1", "Orders"))
 		do(ctx, t, chromedp.SendKeys(`input[name=item]`, "Lids"), chromedp.Click("form.new button"), awaitText("h1", "Order "))
 		do(ctx, t, awaitText("#live", "Order"), awaitText("#events", "Order"))
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/headers")), awaitText("#assertion", "verified"))
-		inspect(ctx, t, "erp-headers")
+		testenv.Inspect(ctx, t, "erp-headers")
 
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account")), awaitText("h1", "Your account"))
-		inspect(ctx, t, "account-acme")
+		testenv.Inspect(ctx, t, "account-acme")
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account/sessions")), awaitText("h1", "Your devices"))
-		inspect(ctx, t, "sessions-acme")
+		testenv.Inspect(ctx, t, "sessions-acme")
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account/activity")), awaitText("h1", "Recent activity"))
-		inspect(ctx, t, "activity-acme")
+		testenv.Inspect(ctx, t, "activity-acme")
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account/password")), awaitText("h1", "Change your password"))
-		inspect(ctx, t, "password-acme")
+		testenv.Inspect(ctx, t, "password-acme")
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/logout")), awaitText("h1", "Sign out"))
-		inspect(ctx, t, "signout-acme")
+		testenv.Inspect(ctx, t, "signout-acme")
 
 		second := ann.tab(t)
 		do(second, t, chromedp.Navigate(d.url("acme", "/orders")), awaitText("h1", "Orders"))
 		do(ctx, t, chromedp.Click(`form.stack button.main`), awaitText("h1", "You are signed out"))
-		inspect(ctx, t, "signedout-acme")
+		testenv.Inspect(ctx, t, "signedout-acme")
 		// the feed of the other tab ends with the session, and the tab goes to sign in
 		do(second, t, awaitText("h1", "Sign in"), awaitText(".note", "signed out"))
-		inspect(second, t, "login-acme-ended")
+		testenv.Inspect(second, t, "login-acme-ended")
 	})
 
 	t.Run("chooses a company and changes it", func(t *testing.T) {
 		ctx := tab(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login")), signIn("maria@northwind.example", "Quarterly-Invoices-7"), awaitText("h1", "Which company"))
-		inspect(ctx, t, "company-acme")
+		testenv.Inspect(ctx, t, "company-acme")
 		do(ctx, t, chromedp.Click(`//button[contains(., "Northwind Catering")]`), awaitText("h1", "Good to see you"))
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account")), awaitText("main", "Northwind Catering"))
 		do(ctx, t, chromedp.Click(`a[href$="/account/company"]`), awaitText("h1", "Which company"), chromedp.Click(`//button[contains(., "Northwind Bakery")]`), awaitText("h1", "Good to see you"))
@@ -230,7 +169,7 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 	t.Run("is told whom to ask when the address is not confirmed", func(t *testing.T) {
 		ctx := tab(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login")), signIn("new@buyer.example", "Kraft paper by the roll"), awaitText("h1", "Confirm your e-mail address"), awaitText("main", "n•••@buyer.example"))
-		inspect(ctx, t, "confirm-acme")
+		testenv.Inspect(ctx, t, "confirm-acme")
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/orders")), awaitText("h1", "Sign in"))
 	})
 
@@ -238,7 +177,7 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 		ctx := tab(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login?return_to=/orders")), signIn("first@buyer.example", "Temporary box 4711"), awaitText("h1", "Choose your own password"))
 		do(ctx, t, chromedp.SendKeys("#password", "short"), chromedp.Click("button.main"), awaitText(".problems", "at least 8"))
-		inspect(ctx, t, "newpassword-acme-error")
+		testenv.Inspect(ctx, t, "newpassword-acme-error")
 		do(ctx, t, chromedp.SendKeys("#password", "four crates of lids, please"), chromedp.Click("button.main"), awaitPath("/orders"), awaitText("h1", "Orders"))
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account")), awaitText("h1", "Your account"), chromedp.Click(`header form button`), awaitText("h1", "You are signed out"))
 	})
@@ -246,12 +185,12 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 	t.Run("sees the other tenant's own face, and is not known there", func(t *testing.T) {
 		ctx := tab(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("globex", "/auth/login")), awaitText(".brand", "Globex Logistics"))
-		inspect(ctx, t, "login-globex")
+		testenv.Inspect(ctx, t, "login-globex")
 		do(ctx, t, signIn("maria@northwind.example", "Quarterly-Invoices-7"), awaitText(".problems", "not correct"))
-		inspect(ctx, t, "login-globex-error")
+		testenv.Inspect(ctx, t, "login-globex-error")
 		do(ctx, t, signIn("maria@northwind.example", "Tulip Bulbs by the Crate"), awaitText("h1", "Good to see you"), awaitText("#company", "Globex"))
 		do(ctx, t, chromedp.Navigate(d.url("globex", "/auth/nothing")), awaitText("h1", "Page not found"))
-		inspect(ctx, t, "notfound-globex")
+		testenv.Inspect(ctx, t, "notfound-globex")
 	})
 
 	t.Run("works behind the unchanged backend", func(t *testing.T) {
@@ -269,6 +208,6 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 				signIn("ines@harbour.example", "wrong"), awaitText(".problems", "not correct"))
 		}
 		do(ctx, t, signIn("ines@harbour.example", "wrong"), awaitText("h1", "A short pause"))
-		inspect(ctx, t, "pause-globex")
+		testenv.Inspect(ctx, t, "pause-globex")
 	})
 }

@@ -225,7 +225,7 @@ func (s *Site) companyForm(w http.ResponseWriter, r *http.Request, v visitor, st
 		}
 		data.Companies = append(data.Companies, companyRow{string(u.ID), name, roleWords[u.Role], u.ID == v.facts.Session.User})
 	}
-	return s.render(w, r, v.Visit, status, "company", view{Title: "Which company are you here for?", SignedIn: true, Problems: problems, Data: data})
+	return s.render(w, r, v.Visit, status, "company", view{Title: "Which company are you here for?", Wide: true, SignedIn: true, Problems: problems, Data: data})
 }
 
 func (s *Site) chooseCompany(w http.ResponseWriter, r *http.Request, v visitor) error {

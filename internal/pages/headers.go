@@ -1,6 +1,10 @@
 package pages
 
-import "net/http"
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+)
 
 // The headers of our own answers, one value per kind of page (FE-02). Nothing inline, nothing from elsewhere, in
 // nobody's frame.
@@ -17,6 +21,12 @@ const (
 	dataHeaders kind = dataCSP
 	logoHeaders kind = logoCSP
 )
+
+// aloneHeaders are those of a page that stands alone: this one style, by its content, and nothing else.
+func aloneHeaders(style string) kind {
+	sum := sha256.Sum256([]byte(style))
+	return kind("default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+}
 
 // always are the headers that every answer of ours has, by their canonical names.
 var always = [...]struct{ name, value string }{

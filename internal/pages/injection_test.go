@@ -15,7 +15,7 @@ import (
 
 // What a page of ours may consist of. Anything else in it came from outside and is not inert (FE-02, FE-03).
 var (
-	elements = regexp.MustCompile(`^(html|head|meta|title|link|script|body|a|header|div|span|img|svg|rect|text|nav|form|button|main|h1|h2|p|ul|li|input|label|strong|time|br|code|footer)$`)
+	elements = regexp.MustCompile(`^(html|head|meta|title|link|style|script|body|a|header|div|span|img|svg|rect|text|nav|form|button|main|h1|h2|p|ul|li|input|label|strong|time|br|code|footer)$`)
 	names    = regexp.MustCompile(`^(lang|charset|name|content|media|rel|href|src|type|class|id|alt|width|height|viewbox|aria-(label|hidden|describedby|invalid|controls|current)|focusable|rx|x|y|text-anchor|method|action|tabindex|role|data-(focus|once|session|show|caps|prefix|as)|value|autocomplete|autocapitalize|spellcheck|required|autofocus|hidden|checked|readonly|for|datetime|title|novalidate)$`)
 	links    = regexp.MustCompile(`^(/([^/\\].*)?|#[a-z_-]+|mailto:[^?]+|tel:\+?[0-9]+|https://[a-z0-9.-]+(/[a-z]*)?)$`)
 )
@@ -35,6 +35,11 @@ func inert(t *testing.T, d *html.Node) {
 		}
 	}
 	switch d.Data {
+	case "style":
+		// Of a page that stands alone: its policy names this style by its content, and the page has no other.
+		if d.Parent.Data != "head" || has(d, "class") || len(find(d.Parent, "link")) != 0 {
+			t.Error("there is a style that is no file of ours, beside those that are")
+		}
 	case "script":
 		if d.FirstChild != nil || !strings.HasPrefix(attr(d, "src"), prefix+"/static/") || attr(d, "type") != "module" {
 			t.Error("there is a script that is not a file of ours")

@@ -68,6 +68,7 @@ type view struct {
 	Problems  []problem
 	Reference string
 	Data      any
+	Inline    template.CSS // set: the whole look, for a page that can load nothing
 
 	site *Site
 }
@@ -113,14 +114,28 @@ func (v view) Marks(field string, hints ...string) template.HTMLAttr {
 func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status int, name string, p view) error {
 	p.Prefix, p.site = s.Prefix, s
 	p.Brand = s.brand(v.Tenant)
+	k := pageHeaders
+	if v.Tenant == nil || status == http.StatusMisdirectedRequest {
+		// Whoever is refused here is refused our files too: the page brings its look along.
+		p.Inline, p.Brand.Logo = template.CSS(string(s.static[s.names["style.css"]].body)+s.accent(v)), ""
+		k = aloneHeaders(string(p.Inline))
+	}
 	var b bytes.Buffer
 	if err := s.templates[name].ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
-	guard(w.Header(), r, pageHeaders)
+	guard(w.Header(), r, k)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	send(w, r, status, b.Bytes())
 	return nil
+}
+
+// accent is the theme of whoever is asked, if anybody.
+func (s *Site) accent(v Visit) string {
+	if v.Tenant == nil {
+		return theme("")
+	}
+	return theme(v.Tenant.Brand.Accent)
 }
 
 // send ends an answer: to HEAD with the length that GET would have, and nothing else.

@@ -1,6 +1,8 @@
 package pages_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -399,5 +401,23 @@ func TestWhoIsNotSignedInIsAnsweredByTheKindOfRequest(t *testing.T) {
 	}
 	if a := g.get("/.well-known/change-password"); a.status != 302 || a.where != "/auth/account/password" {
 		t.Errorf("the well-known path: %d to %q", a.status, a.where)
+	}
+}
+
+// Over the wrong connection every file of ours is refused as the page was, so it needs none.
+func TestAPageThatCanLoadNothingBringsItsLookAlong(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, testenv.Plan{})
+	f.refuse(&portal.Problem{Kind: portal.ProblemMisdirected, Public: "This portal is reached over https only."})
+	a := f.guest(t).get("/orders")
+	n := a.doc(t)
+	sound(t, n)
+	style := one(t, n, "head style").FirstChild.Data
+	sum := sha256.Sum256([]byte(style))
+	if want := "style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "';"; a.status != http.StatusMisdirectedRequest || !strings.Contains(a.header.Get("Content-Security-Policy"), want) {
+		t.Errorf("%d: the policy is %q, without %s", a.status, a.header.Get("Content-Security-Policy"), want)
+	}
+	if !strings.Contains(style, "#0a6e5c") || len(find(n, "[src]"))+len(find(n, "link")) != 0 {
+		t.Error("the page is not Acme's, or needs a file")
 	}
 }

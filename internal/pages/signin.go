@@ -223,7 +223,7 @@ func (s *Site) passwordForm(w http.ResponseWriter, r *http.Request, v Visit, sta
 	if d.Temporary {
 		title = "Choose your own password"
 	}
-	return s.render(w, r, v, status, "password", view{Title: title, SignedIn: signedIn, Problems: problems, Data: d})
+	return s.render(w, r, v, status, "password", view{Title: title, Wide: signedIn, SignedIn: signedIn, Problems: problems, Data: d})
 }
 
 func (s *Site) changePassword(w http.ResponseWriter, r *http.Request, v Visit) error {

@@ -24,6 +24,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`datetime="[^"]*"`), `datetime="WHEN"`},
 	{regexp.MustCompile(`\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC`), `DAY, HOUR UTC`},
 	{regexp.MustCompile(`\d\d:\d\d UTC`), `HOUR UTC`},
+	{regexp.MustCompile(`<style>[^<]*</style>`), `<style>LOOK</style>`},
 	{regexp.MustCompile(`<code>[0-9A-Z]{8}</code>`), `<code>REFERENCE</code>`},
 }
 

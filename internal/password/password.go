@@ -100,7 +100,7 @@ func (r Policy) Check(p Prepared) error {
 	n := p.Len()
 	switch {
 	case n < r.Min:
-		return &RuleError{fmt.Sprintf("Use at least %d characters. Long phrases are good.", r.Min)}
+		return &RuleError{fmt.Sprintf("Use at least %d characters.", r.Min)}
 	case n > r.Max:
 		return &RuleError{fmt.Sprintf("Use at most %d characters.", r.Max)}
 	}

@@ -20,26 +20,33 @@ import (
 
 // Look is one way of looking at a page.
 type Look struct {
-	Name  string
-	Width int64
-	Dark  bool
-	axe   bool
+	Name   string
+	Width  int64
+	Dark   bool
+	Forced bool // the colours are the person's own
+	axe    bool
 }
 
-// Looks are the ways in which every page is looked at. The checker looks twice, once in each scheme and once at each
-// width; the others are for what sticks out sideways, and for the eye.
-var Looks = []Look{{"320-light", 320, false, false}, {"1280-dark", 1280, true, false}, {"320-dark", 320, true, true}, {"1280-light", 1280, false, true}}
+// Looks are the ways in which every page is looked at. The checker looks once in each scheme, and in the person's own
+// colours; the others are for what sticks out sideways, and for the eye. The last is how a page is left.
+var Looks = []Look{
+	{Name: "320-light", Width: 320}, {Name: "1280-dark", Width: 1280, Dark: true}, {Name: "768-light", Width: 768},
+	{Name: "320-dark", Width: 320, Dark: true, axe: true}, {Name: "1280-forced", Width: 1280, Forced: true, axe: true}, {Name: "1280-light", Width: 1280, axe: true},
+}
 
 // Apply makes a page's window so.
 func (l Look) Apply(ctx context.Context, t testing.TB) {
 	t.Helper()
-	scheme := "light"
+	scheme, forced := "light", "none"
 	if l.Dark {
 		scheme = "dark"
 	}
+	if l.Forced {
+		forced = "active"
+	}
 	err := chromedp.Run(ctx,
 		emulation.SetDeviceMetricsOverride(l.Width, 800, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "forced-colors", Value: forced}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
 	if err != nil {
 		t.Fatal("arranging the window: ", err)
 	}

@@ -26,7 +26,7 @@ const query = async (text, variables) => {
 	if (body.errors) throw new Error(body.errors[0].message);
 	return body.data;
 };
-const table = (heads, rows) => el("div", { className: "scroll" }, el("table", {},
+const table = (heads, rows) => el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Table of " + heads.filter(Boolean).join(", ") }, el("table", {},
 	el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { textContent: h })))),
 	el("tbody", {}, ...rows.map((r) => el("tr", {}, ...r.map((c) => el("td", {}, c)))))));
 const title = (text) => { document.title = text + " - Customer portal"; return el("h1", { textContent: text }); };
