@@ -205,7 +205,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}
 
-	if !h.w.fit.Load() {
+	if !h.w.fit.Load() && !h.w.await(r.Context()) {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This page is back soon.", RetryAfter: 5 * time.Second})
 		return
 	}

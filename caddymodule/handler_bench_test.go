@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func warmGate(t testing.TB) (h *Handler, request func() *http.Request) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{keys: house.Keys, keeper: house.Sessions, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), prefix: upstream.NewPrefix("X-Portal-")}
+	w := &world{fit: new(atomic.Bool), keys: house.Keys, keeper: house.Sessions, hosts: &admission.Hosts{}, streams: upstream.NewStreams(), prefix: upstream.NewPrefix("X-Portal-")}
 	now := func() time.Time { return house.Clock.Now() }
 	w.clock.Store(&now)
 	w.fit.Store(true)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func broken(t *testing.T) (*Handler, *observer.ObservedLogs) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{site: site, hosts: new(admission.Hosts), prefix: upstream.NewPrefix("X-Portal-")}
+	w := &world{fit: new(atomic.Bool), site: site, hosts: new(admission.Hosts), prefix: upstream.NewPrefix("X-Portal-")}
 	w.hosts.Set(map[string]*portal.Tenant{"acme.localhost": {ID: "0190aaaa-0000-7000-8000-00000000000a", Slug: "acme", Name: "Acme", Mode: portal.ModeOn}})
 	w.fit.Store(true)
 	public, err := admission.ParsePattern("/public/*")

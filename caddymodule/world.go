@@ -48,13 +48,16 @@ type world struct {
 	refused *pages.Refusals
 	hosts   *admission.Hosts
 	feed    *revocation.Feed
+	verdict *verdict
 
 	used []string // parts to give back
 
 	log    atomic.Pointer[zap.Logger]
-	fit    atomic.Bool            // the database has been judged fit
+	fit    *atomic.Bool           // the database has been judged fit; the verdict's
 	public atomic.Pointer[string] // a host of a tenant that is on, when none of them is a name of this machine
 	why    atomic.Pointer[error]  // the last complaint, for health
+	judged chan struct{}          // closed when the database was asked for the first time
+	once   sync.Once              // that
 
 	isCut atomic.Bool // neither server answers
 	watch watch       // what was seen of the neighbours
@@ -66,7 +69,7 @@ type world struct {
 
 // newWorld builds and dials nothing.
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
-	w = &world{settings: s, hosts: &admission.Hosts{}, ended: revocation.NewSet(2 * session.FactsLife)}
+	w = &world{settings: s, judged: make(chan struct{}), ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
 	defer func() {
 		if err != nil {
@@ -159,6 +162,13 @@ func (w *world) furnish(s settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("portalgate: refusals: %w", err)
 	}
+	w.verdict, err = use(w, "verdict", fmt.Sprintf("%q %q %v", s.database, s.keyring, s.plaintext), func() (*verdict, func(), error) {
+		return new(verdict), func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: verdict: %w", err)
+	}
+	w.fit, w.hosts = &w.verdict.fit, &w.verdict.hosts
 	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
 		return upstream.NewStreams(), func() {}, nil
 	})
@@ -167,6 +177,31 @@ func (w *world) furnish(s settings) (err error) {
 	}
 	return nil
 }
+
+// verdict is what is known of a database and its tenants. A configuration that replaces another one is open from its
+// first moment on, and stays so while the database is away.
+type verdict struct {
+	fit   atomic.Bool
+	hosts admission.Hosts
+}
+
+// await waits for the first verdict: servers may listen a moment before the database was asked.
+func (w *world) await(ctx context.Context) bool {
+	if w.fit.Load() {
+		return true
+	}
+	t := time.NewTimer(firstWait)
+	defer t.Stop()
+	select {
+	case <-w.judged:
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return w.fit.Load()
+}
+
+// firstWait bounds that: nothing hangs longer than two seconds (RL-08).
+const firstWait = 2 * time.Second
 
 // now is the time of everything in this world.
 func (w *world) now() time.Time {
@@ -195,6 +230,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 		return nil
 	}
 	err := w.judge(ctx)
+	w.once.Do(func() { close(w.judged) })
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
@@ -204,7 +240,11 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	run, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	if err != nil {
-		log.Error("the database does not answer; the gate stays shut until it does", zap.Error(err))
+		if w.fit.Load() {
+			log.Error("the database does not answer; the gate goes on with what the last configuration knew", zap.Error(err))
+		} else {
+			log.Error("the database does not answer; the gate stays shut until it does", zap.Error(err))
+		}
 		w.running.Go(func() { w.retry(run) })
 	}
 	w.running.Go(func() { w.feed.Run(run) })

@@ -38,6 +38,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	wait    time.Duration
 	lockout portal.LockoutRule
+	ear     *ear
 }
 
 // Open reads the address and prepares the pool. It dials nothing.
@@ -75,7 +76,7 @@ func Open(address string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database's pool: %w", err)
 	}
-	return &Store{pool: pool, wait: o.Wait, lockout: portal.DefaultLockout()}, nil
+	return &Store{pool: pool, wait: o.Wait, lockout: portal.DefaultLockout(), ear: &ear{wakes: map[*func()]struct{}{}}}, nil
 }
 
 func orElse(s, def string) string {

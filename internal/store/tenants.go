@@ -103,26 +103,6 @@ func (s *Store) Changes(ctx context.Context, since uint64) (out []Change, waterm
 	return out, watermark, said(rows.Err())
 }
 
-// Listen holds one connection on the channel of changes and calls wake once when it stands and for each note. It
-// returns when the connection ends.
-func (s *Store) Listen(ctx context.Context, wake func()) error {
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	raw := conn.Hijack() // it listens until it dies; the pool must not hand it to anybody
-	defer raw.Close(context.WithoutCancel(ctx))
-	if _, err := raw.Exec(ctx, `listen portalgate`); err != nil {
-		return said(fmt.Errorf("listening: %w", err))
-	}
-	for {
-		wake()
-		if _, err := raw.WaitForNotification(ctx); err != nil {
-			return said(fmt.Errorf("listening: %w", err))
-		}
-	}
-}
-
 // KeyPrint identifies a key of the keyring without revealing it.
 type KeyPrint struct {
 	ID, Purpose string
