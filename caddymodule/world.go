@@ -24,7 +24,6 @@ import (
 	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/store"
 	"github.com/portalgate/portalgate/internal/upstream"
-	"github.com/portalgate/portalgate/migrations"
 )
 
 // world is everything that outlives a reload: connections, keys, limits, sessions, the feed. One world serves all
@@ -178,31 +177,6 @@ func (w *world) furnish(s settings) (err error) {
 	return nil
 }
 
-// verdict is what is known of a database and its tenants. A configuration that replaces another one is open from its
-// first moment on, and stays so while the database is away.
-type verdict struct {
-	fit   atomic.Bool
-	hosts admission.Hosts
-}
-
-// await waits for the first verdict: servers may listen a moment before the database was asked.
-func (w *world) await(ctx context.Context) bool {
-	if w.fit.Load() {
-		return true
-	}
-	t := time.NewTimer(firstWait)
-	defer t.Stop()
-	select {
-	case <-w.judged:
-	case <-ctx.Done():
-	case <-t.C:
-	}
-	return w.fit.Load()
-}
-
-// firstWait bounds that: nothing hangs longer than two seconds (RL-08).
-const firstWait = 2 * time.Second
-
 // now is the time of everything in this world.
 func (w *world) now() time.Time {
 	if clock := w.clock.Load(); clock != nil {
@@ -260,55 +234,6 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	return nil
 }
 
-// judge decides whether the database may be served from.
-func (w *world) judge(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil {
-			w.why.Store(&err)
-		}
-	}()
-	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
-		return unfit("database", err)
-	}
-	if err := w.registerKeys(ctx); err != nil {
-		return err
-	}
-	if err := w.directory(ctx); err != nil {
-		return err
-	}
-	w.fit.Store(true)
-	return nil
-}
-
-// registerKeys has the database know the keys it is written with, and refuses to write it with others.
-func (w *world) registerKeys(ctx context.Context) error {
-	if err := w.store.RegisterKeys(ctx, prints(w.keys), w.now()); err != nil {
-		return unfit("keyring", fmt.Errorf("%s: %w", w.settings.keyring, err))
-	}
-	return nil
-}
-
-func (w *world) retry(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for said := ""; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := w.judge(ctx)
-		if err == nil {
-			w.log.Load().Info("the database answers; the gate is open")
-			return
-		}
-		if text := err.Error(); text != said && !errors.Is(err, store.ErrUnavailable) {
-			said = text
-			w.log.Load().Error("the database is not fit; the gate stays shut", zap.Error(err))
-		}
-	}
-}
-
 // refresh reads the directory and the keyring again now and then: a change is announced, this is for what was missed.
 func (w *world) refresh(ctx context.Context) {
 	tick := time.NewTicker(30 * time.Second)
@@ -341,42 +266,6 @@ func (w *world) reload(ctx context.Context) {
 	if err := w.directory(ctx); err != nil && ctx.Err() == nil {
 		w.log.Load().Warn("reading the tenants again; those already known go on", zap.Error(err))
 	}
-}
-
-// directory fills the table of hosts.
-func (w *world) directory(ctx context.Context) error {
-	entries, err := w.store.Directory(ctx)
-	if err != nil {
-		return err
-	}
-	table := make(map[string]*portal.Tenant, len(entries))
-	tenants := map[portal.TenantID]*portal.Tenant{}
-	var on []string
-	for _, e := range entries {
-		t := tenants[e.Tenant]
-		if t == nil {
-			read, err := w.store.Tenant(ctx, e.Tenant, w.now())
-			if errors.Is(err, store.ErrNone) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			t = &read
-			tenants[e.Tenant] = t
-		}
-		if e.Host != "" {
-			t.Hosts = append(t.Hosts, e.Host)
-			table[e.Host] = t
-			if t.Mode == portal.ModeOn {
-				on = append(on, e.Host)
-			}
-		}
-	}
-	w.hosts.Set(table)
-	public := publicHost(on)
-	w.public.Store(&public)
-	return nil
 }
 
 func (w *world) changes(ctx context.Context, since uint64) (revocation.Reading, error) {

@@ -217,8 +217,10 @@ func (f *Feed) Run(ctx context.Context) {
 	}
 }
 
+// read is let finish when the feed is stopped: to break off a question costs the connection it was asked on, at every
+// reload one.
 func (f *Feed) read(ctx context.Context, since uint64) (Reading, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	return f.Source.Changes(ctx, since)
 }

@@ -83,8 +83,9 @@ func (k *Keeper) Run(ctx context.Context, failed func(error)) {
 	}
 }
 
+// act is let finish when the keeper is stopped, like any question to the database.
 func (k *Keeper) act(ctx context.Context, act func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, neighbourWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), neighbourWait)
 	defer cancel()
 	return act(ctx)
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/demo/servers"
 )
@@ -81,4 +85,30 @@ func need(t testing.TB, err error) {
 	case err != nil:
 		t.Fatal("bringing up a server: ", err)
 	}
+}
+
+// RedisInfo is a number that a Redis tells of itself, such as connected_clients.
+func RedisInfo(t testing.TB, address, name string) int {
+	t.Helper()
+	o, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewClient(o)
+	defer c.Close()
+	info, err := c.Info(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(info) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(v))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("Redis says nothing of %s", name)
+	return 0
 }
