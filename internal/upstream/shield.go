@@ -19,14 +19,7 @@ type Shield struct {
 	header  func(int) // told the status before the header leaves; may be nil
 	sent    bool
 	written http.Header // what was sent, and where trailers are put afterwards
-	lines   int         // of written, when it was sent
-	touched bool        // somebody asked for it afterwards, or announced trailers
-}
-
-// Header is for the next handlers. After the header has left it is asked for by those who have trailers to add.
-func (s *Shield) Header() http.Header {
-	s.touched = s.touched || s.sent
-	return s.ResponseWriter.Header()
+	lines   int         // of written when it was sent; -1: trailers were announced
 }
 
 // Shield wraps a response writer.
@@ -52,7 +45,9 @@ func (s *Shield) WriteHeader(status int) {
 		if s.header != nil {
 			s.header(status)
 		}
-		s.written, s.lines, s.touched = h, len(h), len(h["Trailer"]) > 0
+		if s.written, s.lines = h, len(h); len(h["Trailer"]) > 0 {
+			s.lines = -1
+		}
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
@@ -97,9 +92,10 @@ func (s *Shield) never(name string) bool {
 }
 
 // End judges the trailers, which the upstream sends after everything else. It is called when the answer is complete.
-// Where nobody can have added one it asks for nothing: net/http copies a header that is asked for before it has left.
+// Where none was announced and none added it asks for nothing: net/http copies a header that is asked for before it has
+// left.
 func (s *Shield) End() {
-	if !s.touched && len(s.written) == s.lines {
+	if len(s.written) == s.lines {
 		return
 	}
 	h := s.ResponseWriter.Header()
