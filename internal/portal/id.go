@@ -22,6 +22,8 @@ type (
 	AttemptID string
 	// LetterID names a letter in the outbox.
 	LetterID string
+	// TicketID names a mailed secret that can be used once.
+	TicketID string
 )
 
 // NilTenant is the tenant of nobody. The database roles have it as their default, so that a policy that casts the
