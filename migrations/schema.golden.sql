@@ -164,14 +164,16 @@ portalgate.outbox row security forced, owner owner
   last_error text not null default ''::text
   created_at timestamp with time zone not null
   done_at timestamp with time zone
+  more integer not null default 0
+  expires_at timestamp with time zone
   CHECK (((state = 'waiting'::text) = (done_at IS NULL)))
-  CHECK (((state = 'waiting'::text) OR (content IS NULL)))
+  CHECK (((state = ANY (ARRAY['waiting'::text, 'failed'::text])) OR (content IS NULL)))
   CHECK ((state = ANY (ARRAY['waiting'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
-  CREATE INDEX outbox_done ON portalgate.outbox USING btree (tenant_id, done_at) WHERE (state <> 'waiting'::text)
+  CREATE INDEX outbox_done ON portalgate.outbox USING btree (tenant_id, kind, once, done_at) WHERE (state <> 'waiting'::text)
   CREATE INDEX outbox_due ON portalgate.outbox USING btree (next_try_at) WHERE (state = 'waiting'::text)
   CREATE UNIQUE INDEX outbox_once ON portalgate.outbox USING btree (tenant_id, kind, once) WHERE (state = 'waiting'::text)
   policy portalgate_claim for update to portalgate_claim
@@ -183,8 +185,11 @@ portalgate.outbox row security forced, owner owner
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: insert
   granted to portalgate_claim: select (id, tenant_id, state, tries, next_try_at, claimed_until)
   granted to portalgate_claim: update (tries, claimed_until)
+  granted to portalgate_operator: select (id, tenant_id, kind, user_id, address, key_id, language, once, state, tries, next_try_at, claimed_until, last_error, created_at, done_at, more, expires_at)
+  granted to portalgate_operator: update (state, tries, next_try_at, claimed_until, done_at, more)
 
 portalgate.refresh_tokens row security forced, owner owner
   digest bytea not null
@@ -298,6 +303,32 @@ portalgate.settings row security forced, owner owner
   granted to portalgate_operator: delete, insert, select, update
   granted to portalgate_directory: select (tenant_id, key, value, version)
 
+portalgate.tickets row security forced, owner owner
+  id uuid not null
+  tenant_id uuid not null
+  digest bytea not null
+  purpose text not null
+  user_id uuid not null
+  email text not null
+  stamp bytea not null
+  browser bytea
+  created_at timestamp with time zone not null
+  expires_at timestamp with time zone not null
+  spent_at timestamp with time zone
+  CHECK ((email = lower(email)))
+  CHECK ((octet_length(digest) = 32))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
+  PRIMARY KEY (id)
+  UNIQUE (digest)
+  CREATE INDEX tickets_expiry ON portalgate.tickets USING btree (tenant_id, expires_at)
+  CREATE INDEX tickets_user ON portalgate.tickets USING btree (tenant_id, user_id, purpose)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: delete, insert, select, update
+
 public.customer_activity_log row security forced, owner owner
   id uuid not null default gen_random_uuid()
   tenant_id uuid not null
@@ -378,8 +409,9 @@ public.customer_users row security forced, owner owner
   CREATE TRIGGER portalgate_erp_hand AFTER INSERT OR DELETE OR UPDATE ON public.customer_users FOR EACH ROW EXECUTE FUNCTION portalgate.erp_hand()
   CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
+  granted to portalgate_gateway: insert (id, customer_id, tenant_id, email, password_hash, first_name, last_name, role, is_active, is_email_verified, password_changed_at, preferred_language, created_at, updated_at)
   granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
-  granted to portalgate_gateway: update (email, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
+  granted to portalgate_gateway: update (email, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
   granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
   granted to portalgate_operator: update (customer_id, email, first_name, last_name, phone, role, is_active, is_email_verified, email_verification_token, email_verification_expires, failed_login_attempts, account_locked_until, password_changed_at, preferred_language, timezone, updated_at, deleted_at)
 
@@ -564,5 +596,6 @@ core 2
 core 3
 core 4
 core 5
+core 6
 erp 0
 erp 1

@@ -40,6 +40,8 @@ var sample = []struct{ table, insert string }{
 	{"portalgate.attempts", `insert into portalgate.attempts (id, tenant_id, digest, users, verified, expired, shown, remember, return_to, created_at, expires_at)
 		values (md5($1::uuid || 'attempt')::uuid, $1, sha256($1::uuid::text::bytea), '{}', true, false, '{}', false, '/', now(), now())`},
 	{"portalgate.outbox", `insert into portalgate.outbox (id, tenant_id, kind, address, key_id, next_try_at, created_at) values (md5($1::uuid || 'letter')::uuid, $1, 'recover', '\x03', 'k', now(), now())`},
+	{"portalgate.tickets", `insert into portalgate.tickets (id, tenant_id, digest, purpose, user_id, email, stamp, created_at, expires_at)
+		values (md5($1::uuid || 'ticket')::uuid, $1, sha256($1::uuid::text::bytea), 'recover', md5($1::uuid || 'user')::uuid, 'twin@buyer.example', '\x04', now(), now())`},
 	{"portalgate.events", `insert into portalgate.events (tenant_id, verb, at, result) values ($1::uuid, 'LOGIN_FAILED', now(), 'refused')`},
 	{"portalgate.revocations", `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1::uuid, 'tenant', $1, now())`},
 }
@@ -315,6 +317,8 @@ func TestNoReferenceLeadsIntoAnotherTenant(t *testing.T) {
 		`insert into portalgate.refresh_tokens (digest, tenant_id, session_id, generation, key_id, created_at) values ('\x05', $1, md5($2::uuid || 'session')::uuid, 7, 'k', now())`,
 		`insert into public.customer_activity_log (tenant_id, customer_user_id, activity_type) values ($1, md5($2::uuid || 'user')::uuid, 'LOGIN')`,
 		`insert into portalgate.outbox (id, tenant_id, kind, user_id, address, key_id, next_try_at, created_at) values (gen_random_uuid(), $1, 'note', md5($2::uuid || 'user')::uuid, '\x03', 'k', now(), now())`,
+		`insert into portalgate.tickets (id, tenant_id, digest, purpose, user_id, email, stamp, created_at, expires_at)
+			values (gen_random_uuid(), $1, sha256('x'), 'recover', md5($2::uuid || 'user')::uuid, 'twin@buyer.example', '\x04', now(), now())`,
 		`update portalgate.sessions set device_id = md5($2::uuid || 'device')::uuid where tenant_id = $1`,
 	} {
 		answers := map[string]string{}

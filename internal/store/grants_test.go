@@ -24,7 +24,8 @@ var granted = map[string]map[string]string{
 		"public.customers": "select id tenant_id customer_code customer_name is_active portal_enabled deleted_at",
 		"public.customer_users": "select id customer_id tenant_id email password_hash sso_provider first_name last_name role is_active is_email_verified failed_login_attempts" +
 			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone created_at updated_at deleted_at;" +
-			" update email failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
+			" insert id customer_id tenant_id email password_hash first_name last_name role is_active is_email_verified password_changed_at preferred_language created_at updated_at;" +
+			" update email is_email_verified failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
 		"public.customer_activity_log": "select *; insert *",
 		"portalgate.attempts":          "select *; insert *; update *; delete",
 		"portalgate.credentials":       "select *; insert *; update *",
@@ -39,6 +40,7 @@ var granted = map[string]map[string]string{
 		"portalgate.schema_version":    "select *",
 		"portalgate.sessions":          "select *; insert *; update *",
 		"portalgate.settings":          "select *",
+		"portalgate.tickets":           "select *; insert *; update *; delete",
 	},
 	"operator": {
 		"public.tenants":   "select *; insert *; update *",
@@ -55,6 +57,8 @@ var granted = map[string]map[string]string{
 		"portalgate.hosts":             "select *; insert *; update *; delete",
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; delete",
+		"portalgate.outbox": "select id tenant_id kind user_id address key_id language once state tries next_try_at claimed_until last_error created_at done_at more expires_at;" +
+			" insert *; update state tries next_try_at claimed_until done_at more",
 		"portalgate.revocations":       "select *; insert *",
 		"portalgate.schema_version":    "select *",
 		"portalgate.sessions":          "select *; update ended_at end_reason",
