@@ -13,10 +13,14 @@ import (
 // brings a device cookie may be one that the account knows; only the database can tell, and until it has, the limits
 // that hold for strangers wait.
 func (s *Service) count(ctx context.Context, t *portal.Tenant, c portal.Client, email portal.Email) *ratelimit.Paid {
-	return s.Limits.Pay(ctx, c.At, ratelimit.Guess{
+	return s.Limits.Pay(ctx, c.At, s.guessOf(t, c, email))
+}
+
+func (s *Service) guessOf(t *portal.Tenant, c portal.Client, email portal.Email) ratelimit.Guess {
+	return ratelimit.Guess{
 		Tenant: t.ID, Network: whereabouts.Network(c.Addr), Account: email,
 		Stranger: c.Device == "", Exempt: s.Exempt(c) || t.Office(c.Addr),
-	})
+	}
 }
 
 // errStranger means that the browser's device cookie is not one that the account knows.

@@ -15,46 +15,13 @@ import (
 // ChangePassword replaces a password by one that its owner chose. The current one is asked for again and counts
 // against the same purse as at the door (RL-07); every session of the person ends, and this browser gets a new one.
 func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, current, next string) (session.Grant, error) {
-	if current == "" {
-		return session.Grant{}, input("current_password", "Enter your current password.")
-	}
-	typed, err := password.Prepare(current)
-	if err != nil {
-		return session.Grant{}, input("current_password", "A password has at most 128 characters. Check what you have typed or pasted.")
-	}
-	rows, err := s.rows(ctx, t, c, append([]portal.UserID{ses.User}, ses.Choices...))
+	var wanted password.Prepared
+	opened, g, err := s.reprove(ctx, t, c, ses, current, func(u portal.User) (err error) {
+		wanted, err = s.judge(ctx, t, u, next)
+		return err
+	})
 	if err != nil {
 		return session.Grant{}, err
-	}
-	account := rows[0]
-	wanted, err := s.judge(t, account.User, next)
-	if err != nil {
-		return session.Grant{}, err
-	}
-	email, err := portal.ParseEmail(account.User.Email)
-	if err != nil {
-		return session.Grant{}, fmt.Errorf("address of user %s: %w", ses.User, err)
-	}
-	g := guess{email: email, typed: typed, session: ses.ID}
-	if err := s.pay(ctx, t, c, &g); err != nil {
-		return session.Grant{}, err
-	}
-	hold := func(err error) error { return &Held{Err: troubled(err), Release: s.release(c.At)} }
-	if g.try.Resting {
-		return session.Grant{}, hold(s.pause(t, c, &g))
-	}
-	g.accounts = rows
-	opened, _, err := s.check(ctx, &g)
-	if err != nil {
-		return session.Grant{}, hold(errors.Join(err, s.giveBack(ctx, t, c, &g)))
-	}
-	if len(opened) == 0 || opened[0].User.ID != ses.User {
-		err := s.refuse(ctx, t, c, &g)
-		var p *portal.Problem
-		if errors.As(err, &p) && p.Kind == portal.ProblemCredentials {
-			err = &portal.Problem{Kind: portal.ProblemCredentials, Field: "current_password", Public: "The current password is not correct."}
-		}
-		return session.Grant{}, hold(err)
 	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Shown: ses.AMR, Remember: ses.Remember}
 	grant, err := s.replace(ctx, t, c, at, opened, wanted)
@@ -62,6 +29,53 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 		return session.Grant{}, errors.Join(err, s.giveBack(ctx, t, c, &g))
 	}
 	return grant, nil
+}
+
+// reprove checks the current password of somebody who is signed in. It is a guess like any at the door and is paid from
+// the same purse (RL-07); after a right one the caller hands the try back, with what it was needed for or by giveBack.
+// first judges what it is needed for, before anything is paid.
+func (s *Service) reprove(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, current string, first func(portal.User) error) ([]store.Account, guess, error) {
+	if current == "" {
+		return nil, guess{}, input("current_password", "Enter your current password.")
+	}
+	typed, err := password.Prepare(current)
+	if err != nil {
+		return nil, guess{}, input("current_password", "A password has at most 128 characters. Check what you have typed or pasted.")
+	}
+	rows, err := s.rows(ctx, t, c, append([]portal.UserID{ses.User}, ses.Choices...))
+	if err != nil {
+		return nil, guess{}, err
+	}
+	account := rows[0]
+	if err := first(account.User); err != nil {
+		return nil, guess{}, err
+	}
+	email, err := portal.ParseEmail(account.User.Email)
+	if err != nil {
+		return nil, guess{}, fmt.Errorf("address of user %s: %w", ses.User, err)
+	}
+	g := guess{email: email, typed: typed, session: ses.ID}
+	if err := s.pay(ctx, t, c, &g); err != nil {
+		return nil, guess{}, err
+	}
+	hold := func(err error) error { return &Held{Err: troubled(err), Release: s.release(c.At)} }
+	if g.try.Resting {
+		return nil, guess{}, hold(s.pause(t, c, &g))
+	}
+	g.accounts = rows
+	opened, _, err := s.check(ctx, &g)
+	if err != nil {
+		return nil, guess{}, hold(errors.Join(err, s.giveBack(ctx, t, c, &g)))
+	}
+	if len(opened) == 0 || opened[0].User.ID != ses.User {
+		err := s.refuse(ctx, t, c, &g)
+		var p *portal.Problem
+		if errors.As(err, &p) && p.Kind == portal.ProblemCredentials {
+			err = &portal.Problem{Kind: portal.ProblemCredentials, Field: "current_password", Public: "The current password is not correct."}
+		}
+		return nil, guess{}, hold(err)
+	}
+	return opened, g, nil
 }
 
 // rows reads the rows of a person, the first of them first, as many as a password is tried on. One address is one
@@ -104,7 +118,7 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	if err != nil {
 		return Outcome{}, err
 	}
-	wanted, err := s.judge(t, rows[0].User, next)
+	wanted, err := s.judge(ctx, t, rows[0].User, next)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -123,7 +137,7 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 }
 
 // judge says whether a text may become a password. The same rules stand at every door.
-func (s *Service) judge(t *portal.Tenant, u portal.User, text string) (password.Prepared, error) {
+func (s *Service) judge(_ context.Context, t *portal.Tenant, u portal.User, text string) (password.Prepared, error) {
 	if text == "" {
 		return password.Prepared{}, input("password", "Enter a new password.")
 	}
@@ -142,20 +156,16 @@ func (s *Service) judge(t *portal.Tenant, u portal.User, text string) (password.
 // all that hung on the old one: every session, every sign-in under way, every other known device (REC-05). A new
 // session begins here.
 func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, rows []store.Account, wanted password.Prepared, spend ...secret.Digest) (session.Grant, error) {
-	made := make([]password.Stored, len(rows)) // each with a salt of its own: equal passwords give different rows
-	for i := range rows {
-		h, err := s.Hasher.Hash(ctx, wanted)
-		if err != nil {
-			return session.Grant{}, troubled(err)
-		}
-		made[i] = h
+	made, err := s.hashes(ctx, wanted, len(rows))
+	if err != nil {
+		return session.Grant{}, err
 	}
 	account := rows[0]
 	var (
 		grant session.Grant
 		ended []portal.SessionID
 	)
-	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
 		if err := x.TakeTurns(ctx, at.Users); err != nil {
 			return err
@@ -167,33 +177,15 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 				return err
 			}
 		}
-		for i, row := range rows {
-			ok, err := x.PutSecret(ctx, row.User.ID, made[i].PHC, made[i].KeyID, row.Secret.Version, false)
-			if err != nil {
-				return err
-			}
-			if ok {
-				continue
-			}
-			return &portal.Problem{Kind: portal.ProblemInput, Field: "password", Public: "Your password has just been changed somewhere else. Sign in again."}
-		}
-		// A password that is set anew has no failures yet, for nobody (M04: a reset empties every purse).
-		email, err := portal.ParseEmail(account.User.Email)
+		over, err := s.renew(ctx, x, rows, made, at.Users, []byte(c.Device))
 		if err != nil {
-			return fmt.Errorf("address of user %s: %w", account.User.ID, err)
-		}
-		if _, err := x.Unlock(ctx, email); err != nil {
-			return err
-		}
-		over, err := x.EndSessions(ctx, at.Users, "", portal.EndPasswordChange)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(x.ForgetAttempts(ctx, at.Users), x.ForgetDevices(ctx, at.Users, []byte(c.Device))); err != nil {
 			return err
 		}
 		if err := x.Record(ctx, portal.Activity{Verb: portal.VerbPasswordChange, User: account.User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At,
 			Result: "ok", Facts: map[string]string{"sessions_ended": fmt.Sprint(len(over))}}); err != nil {
+			return err
+		}
+		if err := s.notify(ctx, x, t, c, account.User, portal.LetterPassword, nil); err != nil {
 			return err
 		}
 		var more []portal.SessionID
@@ -205,5 +197,6 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		return session.Grant{}, err
 	}
 	s.Sessions.Forget(c.At, ended...)
+	s.wake()
 	return grant, nil
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/ratelimit"
+	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/store"
 )
@@ -25,6 +27,20 @@ type Deps struct {
 	// work took longer, the next multiple of it (TIM-01). Zero releases at once.
 	AnswerAfter time.Duration
 	Now         func() time.Time
+
+	Keys   *secret.Keyring
+	Prefix string                                       // of the pages that links lead to
+	Tenant func(portal.TenantID) (*portal.Tenant, bool) // as the table of hosts has it
+	Origin func(*portal.Tenant) string                  // what links in mails begin with; no request has a say in it
+	Print  func(mail.Note) (mail.Message, error)        // what a mail says
+	Mail   Post                                         // how it leaves
+	Wake   func()                                       // tells the courier that there is something to do; nil: it looks by itself
+}
+
+// Post is how mail leaves.
+type Post struct {
+	Sender mail.Sender
+	From   func(*portal.Tenant) (from, replyTo mail.Address)
 }
 
 // Service has the flows as its methods. It may be used by many goroutines.
@@ -88,6 +104,13 @@ func (s *Service) release(arrived time.Time) time.Time {
 	}
 	n := s.Now().Sub(arrived)/s.AnswerAfter + 1
 	return arrived.Add(n * s.AnswerAfter)
+}
+
+// wake tells the courier that a letter waits.
+func (s *Service) wake() {
+	if s.Wake != nil {
+		s.Wake()
+	}
 }
 
 func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, fn func(*store.Tx) error) error {

@@ -196,14 +196,24 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if g.try.Lockout.RestsUntil.After(c.At) {
 			a.Verb, a.Suspicious, a.Note = portal.VerbAccountLocked, true, "too many failures"
 			a.Facts["until"] = g.try.Lockout.RestsUntil.UTC().Format(time.RFC3339)
-			return x.Record(ctx, a)
+			if err := x.Record(ctx, a); err != nil || !g.firstRest(s.Policy.Lockout) {
+				return err
+			}
+			return s.notify(ctx, x, t, c, g.accounts[0].User, portal.LetterPaused, map[string]string{"until": a.Facts["until"]})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	s.wake()
 	return g.answer(c)
+}
+
+// firstRest says whether strangers have to wait for the first time: the owner gets one mail about it, with a link that
+// lets that browser try now.
+func (g *guess) firstRest(r portal.LockoutRule) bool {
+	return g.device == "" && g.session == "" && g.try.Lockout.Failures == r.Free+1
 }
 
 // answer is what everybody hears of a failure.
@@ -277,14 +287,23 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if out.Step == portal.StepConfirmAddress || out.Step == portal.StepNewPassword {
 			token := secret.NewToken()
 			out.Attempt = &token
-			if err := x.PutAttempt(ctx, at, token.Digest(secret.KindAttempt, string(t.ID))); err != nil {
+			digest := token.Digest(secret.KindAttempt, string(t.ID))
+			if err := x.PutAttempt(ctx, at, digest); err != nil {
 				return err
+			}
+			if out.Step == portal.StepConfirmAddress {
+				if err := s.confirm(ctx, x, t, c, fit[0].User, digest); err != nil {
+					return err
+				}
 			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}
 		grant, over, err := s.begin(ctx, x, t, c, at, fit[0].User, previous)
 		out.Grant, ended = &grant, over
-		return err
+		if err != nil || g.try.Lockout.Failures <= manyFailures {
+			return err
+		}
+		return s.notify(ctx, x, t, c, fit[0].User, portal.LetterAfterFailures, map[string]string{"failures": fmt.Sprint(g.try.Lockout.Failures - 1)})
 	})
 	if errors.Is(err, errMoved) {
 		g.verdict = ratelimit.Wrong
@@ -294,19 +313,17 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		return Outcome{}, errors.Join(err, s.giveBack(ctx, t, c, g))
 	}
 	s.Sessions.Forget(c.At, ended...)
+	s.wake()
 	return out, nil
 }
+
+// manyFailures before a good sign-in are worth a word to the owner: one more, and the password would have rested.
+const manyFailures = portal.FreeFailures - 1
 
 // begin makes the session of a finished sign-in in the caller's transaction: the device is known from here on, the
 // session that this browser had before is over (LOG-04), and the trail says so.
 func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID) (session.Grant, []portal.SessionID, error) {
-	digest, given := []byte(c.Device), (*secret.Token)(nil)
-	if len(digest) == 0 {
-		token := secret.NewToken()
-		d := token.Digest(secret.KindDevice, string(t.ID))
-		digest, given = d[:], &token
-	}
-	device, isNew, err := x.SawDevice(ctx, u.ID, digest, whereabouts.Device(c.Agent), c.Agent)
+	met, err := s.meet(ctx, x, t, c, u.ID)
 	if err != nil {
 		return session.Grant{}, nil, err
 	}
@@ -318,17 +335,22 @@ func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 			ended = append(ended, previous)
 		}
 	}
-	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: device, Remember: at.Remember, AMR: at.Shown})
+	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown})
 	if err != nil {
 		return session.Grant{}, nil, err
 	}
-	grant.Device = given
+	grant.Device = met.given
 	if err := x.SignedIn(ctx, u.ID, c.Addr, c.At); err != nil {
 		return session.Grant{}, nil, err
 	}
 	facts := map[string]string{"device": whereabouts.Device(c.Agent), "methods": portal.JoinAMR(at.Shown)}
-	if isNew {
+	if met.IsNew {
 		facts["new_device"] = "true"
+	}
+	if met.IsNew && met.Others && !met.Seen {
+		if err := s.notify(ctx, x, t, c, u, portal.LetterNewDevice, nil); err != nil {
+			return session.Grant{}, nil, err
+		}
 	}
 	if ended = append(ended, over...); len(ended) > 0 {
 		facts["sessions_ended"] = fmt.Sprint(len(ended)) // the one this browser had, or the oldest of too many

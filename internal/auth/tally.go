@@ -21,6 +21,7 @@ const (
 	failedUnknown reason = iota
 	refusedByLimit
 	refusedByRest
+	refusedAsk // a mail that was asked for once too often
 	reasons
 )
 
@@ -111,7 +112,7 @@ func (n *tally) activity(network string) portal.Activity {
 	a := portal.Activity{Verb: portal.VerbLoginFailed, Addr: n.client.Addr, Agent: n.client.Agent, At: n.first, Result: "refused", Facts: map[string]string{
 		"count": fmt.Sprint(total), "network": network, "last": n.last.UTC().Format(time.RFC3339),
 	}}
-	for i, name := range []string{"unknown_address", "limit", "rest"} {
+	for i, name := range []string{"unknown_address", "limit", "rest", "mails_asked"} {
 		if n.counts[i] > 0 {
 			a.Facts[name] = fmt.Sprint(n.counts[i])
 		}

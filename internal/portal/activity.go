@@ -26,6 +26,15 @@ const (
 	VerbUserAdded       Verb = "USER_ADDED"
 	VerbTenantChanged   Verb = "TENANT_CHANGED"
 	VerbLimitsCleared   Verb = "LIMITS_CLEARED"
+	VerbUserInvited     Verb = "USER_INVITED"
+	VerbRegistered      Verb = "REGISTERED"
+	VerbResetAsked      Verb = "RESET_ASKED"
+	VerbAddressAsked    Verb = "ADDRESS_CHANGE_ASKED"
+	VerbAddressUndone   Verb = "ADDRESS_CHANGE_UNDONE"
+	VerbDisowned        Verb = "DISOWNED" // "this wasn't me"
+	VerbTriedNow        Verb = "TRIED_NOW"
+	VerbMailRetried     Verb = "MAIL_RETRIED"
+	VerbMailSent        Verb = "MAIL_SENT"
 )
 
 // Activity is a fact in the audit trail, written in the same transaction as the deed.

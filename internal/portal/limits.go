@@ -18,6 +18,10 @@ type Limits struct {
 	SignInsNetwork int // sign-ins from one network in the window, right or wrong; above it strangers are refused
 	SignInsFlood   int // the same; above it everybody there is refused
 	SignInsTenant  int // sign-ins at one tenant in a minute; above it strangers are refused
+
+	AsksAddress int // mails asked for one address in an hour, whether or not somebody has it; above it nobody may ask
+	AsksNetwork int // mails asked for from one network in the window
+	AsksTenant  int // mails asked for at one tenant in a minute
 }
 
 // DefaultLimits are the row "limit by address" of the decisions: eighty colleagues who mistype eight times in a hundred
@@ -27,6 +31,7 @@ func DefaultLimits() Limits {
 		Window: 15 * time.Minute, Network: 10, Wait: 15 * time.Minute, WaitMost: 2 * time.Hour, Refuse: 100, Refusal: 15 * time.Minute,
 		Tenant: 1000, Global: 10_000,
 		SignInsNetwork: 300, SignInsFlood: 3000, SignInsTenant: 6000,
+		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600,
 	}
 }
 

@@ -54,6 +54,7 @@ const (
 	EndReplaced       EndReason = "replaced"         // the same browser signed in again
 	EndReuse          EndReason = "reuse"            // a replaced refresh token came back
 	EndTooMany        EndReason = "too_many"         // the oldest of more than allowed
+	EndDisowned       EndReason = "disowned"         // by its owner, from a mail
 	EndUser           EndReason = "user_blocked"     // the person may not be here any more
 	EndExpired        EndReason = "expired"
 )

@@ -34,6 +34,44 @@ type Tenant struct {
 	Hosts     []string
 	Brand     Brand
 	Offices   []netip.Prefix // networks in which the limits by network do not hold
+
+	Registration Registration
+	Home         string // the host that links in mails name; empty: the first of Hosts
+	Region       string // chooses a mail provider; empty: the default one
+	Language     string // of people who have none, like en-US
+	Zone         string // of people who have none, like Europe/Berlin
+}
+
+// Registration says how people come to have an account.
+type Registration string
+
+// The three ways. With an invitation one gets in at two of them.
+const (
+	RegistrationClosed Registration = "closed" // an operator or the ERP makes accounts
+	RegistrationInvite Registration = "invite" // and invites by mail
+	RegistrationOpen   Registration = "open"   // and whoever knows a customer code may register
+)
+
+// ParseRegistration reads a way as an operator writes it.
+func ParseRegistration(s string) (Registration, bool) {
+	switch r := Registration(s); r {
+	case RegistrationClosed, RegistrationInvite, RegistrationOpen:
+		return r, true
+	}
+	return "", false
+}
+
+// Canonical is the host that links in mails name; no request has a say in it (REC-06).
+func (t *Tenant) Canonical() string {
+	for _, h := range t.Hosts {
+		if h == t.Home {
+			return h
+		}
+	}
+	if len(t.Hosts) == 0 {
+		return ""
+	}
+	return t.Hosts[0]
 }
 
 // Office says whether an address is in one of the tenant's networks that the limits by network leave alone.

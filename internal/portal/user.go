@@ -41,6 +41,7 @@ type User struct {
 	Active       bool // is_active, not deleted, and its customer's portal is enabled
 	Verified     bool
 	Language     string // like en-US
+	Zone         string // like Europe/Berlin
 	Blocked      string // why Active is false, for operators: inactive, deleted, portal closed, tenant suspended
 }
 

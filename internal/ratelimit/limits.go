@@ -45,6 +45,8 @@ type Limits struct {
 	Guesses, Refusal       Limit // failures of one network
 	TenantGuesses          Limit
 	AllGuesses             Limit
+
+	AsksAddress, AsksNetwork, AsksTenant Limit // mails that anybody may ask for
 }
 
 const (
@@ -53,11 +55,13 @@ const (
 	publicTenant  = "Many people are signing in. Please try again in a minute. A browser in which you have signed in before works as usual."
 	publicGuesses = "Several sign-ins from your network have failed, so a browser that is new here has to wait. A browser in which you have signed in before works as usual."
 	publicRefusal = "Too many sign-ins from your network have failed. Please try again a little later, or from another network."
+	publicAsks    = "We were asked for several mails already. Look into your mailbox, and into the folder for unwanted mail, before you ask for another one."
 )
 
 // Declare is the table of limits.
 func Declare(p portal.Limits) Limits {
 	const network, tenant, all = "tenant and network (IPv6 by /64)", "tenant", "everything"
+	const asked = "mails asked for"
 	const accounts = "accounts that failed and have not succeeded since"
 	counts := accounts
 	if p.ByTry {
@@ -75,12 +79,16 @@ func Declare(p portal.Limits) Limits {
 		Refusal:       Limit{"failures_network_refusal", Failures, counts, network, p.Refuse, p.Window, RefusesEverybody, p.Refusal, 0, publicRefusal},
 		TenantGuesses: Limit{"failures_tenant", Failures, accounts, tenant, p.Tenant, p.Window, SlowsStrangers, 0, 0, ""},
 		AllGuesses:    Limit{"failures_global", Failures, accounts, all, p.Global, p.Window, SlowsStrangers, 0, 0, ""},
+
+		AsksAddress: Limit{"asks_address", Rate, asked, "tenant and address", p.AsksAddress, time.Hour, RefusesEverybody, 0, 0, publicAsks},
+		AsksNetwork: Limit{"asks_network", Rate, asked, network, p.AsksNetwork, p.Window, RefusesEverybody, 0, 0, publicAsks},
+		AsksTenant:  Limit{"asks_tenant", Rate, asked, tenant, p.AsksTenant, time.Minute, RefusesEverybody, 0, 0, publicAsks},
 	}
 }
 
 // All lists the limits in the order in which they are asked.
 func (l Limits) All() []Limit {
-	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses}
+	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses, l.AsksAddress, l.AsksNetwork, l.AsksTenant}
 }
 
 // halved is the limit with half its number: what a process takes when it decides alone although it has neighbours.

@@ -128,6 +128,17 @@ func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) D
 	return out
 }
 
+// Ask draws on the limits of mails that anybody may ask for, in any name: by the address they would go to, whether or not
+// somebody has it, by the network that asks, unless it is exempt, and by the tenant.
+func (l *Limiter) Ask(ctx context.Context, now time.Time, g Guess) Decision {
+	tenant := string(g.Tenant)
+	charges := []Charge{{l.limits.AsksAddress, []string{tenant, string(g.Account)}}}
+	if !g.Exempt {
+		charges = append(charges, Charge{l.limits.AsksNetwork, []string{tenant, g.Network}})
+	}
+	return l.Spend(ctx, now, append(charges, Charge{l.limits.AsksTenant, []string{tenant}})...)
+}
+
 // Degraded counts the decisions that this process took alone because Redis did not answer.
 func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 
@@ -206,7 +217,7 @@ func (l *Limiter) Look(ctx context.Context, now time.Time, tenant portal.TenantI
 
 // Clear forgets what was counted for a network at a tenant, in Redis and in this process.
 func (l *Limiter) Clear(ctx context.Context, tenant portal.TenantID, network string) error {
-	at, rates := place{string(tenant), network}, []Limit{l.limits.Flood, l.limits.Network}
+	at, rates := place{string(tenant), network}, []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
 	if err := l.local.clear(ctx, at, rates); err != nil || l.shared == nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -16,16 +17,28 @@ func (x *Tx) Device(ctx context.Context, digest []byte, users []portal.UserID) (
 	return id, first, said(err)
 }
 
-// SawDevice remembers the browser of a good sign-in; isNew when this person was never seen on it.
-func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, label, agent string) (id portal.DeviceID, isNew bool, err error) {
+// Meeting is how a browser and a person know each other.
+type Meeting struct {
+	ID     portal.DeviceID
+	IsNew  bool // the person was never seen on it
+	Others bool // the person is known on others
+	Seen   bool // a browser that calls itself the same was here from the same network within 30 days
+}
+
+// SawDevice remembers the browser of a good sign-in.
+func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, label, agent string, addr netip.Addr) (m Meeting, err error) {
 	err = x.tx.QueryRow(ctx, `insert into portalgate.devices as d (tenant_id, user_id, digest, label, agent, first_seen, last_seen)
 		values ($1, $2, $3, $4, $5, $6, $6)
 		on conflict (tenant_id, user_id, digest) do update set last_seen = excluded.last_seen, label = excluded.label, agent = excluded.agent
-		returning id::text, xmax = 0`, x.tenant, user, digest, label, agent, x.now).Scan(&id, &isNew)
+		returning id::text, xmax = 0,
+			xmax = 0 and exists (select from portalgate.devices o where o.tenant_id = $1 and o.user_id = $2 and o.digest <> $3),
+			xmax = 0 and exists (select from portalgate.sessions s where s.tenant_id = $1 and s.user_id = $2 and s.agent = $5 and s.created_at > $8
+				and network(set_masklen(s.address, case family(s.address) when 4 then 24 else 48 end)) >>= $7::inet)`,
+		x.tenant, user, digest, label, agent, x.now, addrOrNull(addr), x.now.Add(-30*24*time.Hour)).Scan(&m.ID, &m.IsNew, &m.Others, &m.Seen)
 	if err != nil {
-		return "", false, fmt.Errorf("remembering a device: %w", err)
+		return m, fmt.Errorf("remembering a device: %w", err)
 	}
-	return id, isNew, nil
+	return m, nil
 }
 
 // ForgetDevices makes every browser of these people unknown, but for the one with that digest (REC-05). A command spares

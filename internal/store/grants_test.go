@@ -59,10 +59,10 @@ var granted = map[string]map[string]string{
 		"portalgate.lockouts":          "select *; delete",
 		"portalgate.outbox": "select id tenant_id kind user_id address key_id language once state tries next_try_at claimed_until last_error created_at done_at more expires_at;" +
 			" insert *; update state tries next_try_at claimed_until done_at more",
-		"portalgate.revocations":       "select *; insert *",
-		"portalgate.schema_version":    "select *",
-		"portalgate.sessions":          "select *; update ended_at end_reason",
-		"portalgate.settings":          "select *; insert *; update *; delete",
+		"portalgate.revocations":    "select *; insert *",
+		"portalgate.schema_version": "select *",
+		"portalgate.sessions":       "select *; update ended_at end_reason",
+		"portalgate.settings":       "select *; insert *; update *; delete",
 	},
 	"portalgate_directory": {
 		"public.tenants":      "select id tenant_code deleted_at",

@@ -78,6 +78,36 @@ func (x *Tx) put(ctx context.Context, key string, value any) error {
 	return nil
 }
 
+// SetRegistration changes how people come to have an account. Where anybody may register, those without a company of
+// their own need the tenant's.
+func (x *Tx) SetRegistration(ctx context.Context, r portal.Registration, d Deed) error {
+	if err := x.put(ctx, "registration", r); err != nil {
+		return err
+	}
+	if r == portal.RegistrationOpen {
+		if _, err := x.ownCompany(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{"registration": string(r)}), x.changed(ctx))
+}
+
+// SetHome names the host that links in mails lead to; the tenant must have it.
+func (x *Tx) SetHome(ctx context.Context, host string, d Deed) error {
+	if err := x.put(ctx, "home", host); err != nil {
+		return err
+	}
+	return errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{"home": host}), x.changed(ctx))
+}
+
+// SetRegion says by which of the configured regions a tenant's mail leaves.
+func (x *Tx) SetRegion(ctx context.Context, region string, d Deed) error {
+	if err := x.put(ctx, "mail_region", region); err != nil {
+		return err
+	}
+	return errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{"mail_region": region}), x.changed(ctx))
+}
+
 // AddHost gives a tenant a host name of its own.
 func (x *Tx) AddHost(ctx context.Context, host string, d Deed) error {
 	if _, err := x.tx.Exec(ctx, `insert into portalgate.hosts (host, tenant_id) values ($1, $2)`, host, x.tenant); err != nil {
@@ -110,19 +140,28 @@ type NewUser struct {
 // ErrCustomer means that there is no customer company with that code.
 var ErrCustomer = errors.New("no such customer company")
 
-// AddUser adds a person with a password.
+// ownCompany finds or makes the tenant's own company; its code cannot be an ERP's, and its id is never sent to the
+// upstream.
+func (x *Tx) ownCompany(ctx context.Context) (id string, err error) {
+	err = x.tx.QueryRow(ctx, `with made as (
+			insert into public.customers (tenant_id, customer_code, customer_name, portal_enabled, portal_enabled_at)
+			select $1, $2, tenant_name, true, $3 from public.tenants where id = $1
+			on conflict (tenant_id, customer_code) do nothing returning id
+		) select id::text from made union all select id::text from public.customers where tenant_id = $1 and customer_code = $2 limit 1`,
+		x.tenant, ownCode, x.now).Scan(&id)
+	if err != nil {
+		return "", said(fmt.Errorf("making the tenant's own company: %w", err))
+	}
+	return id, nil
+}
+
+// AddUser adds a person; one without a password gets in by an invitation.
 func (x *Tx) AddUser(ctx context.Context, n NewUser, d Deed) (portal.UserID, error) {
 	var customer string
 	if n.Customer == "" {
-		// The tenant's own company; its code cannot be an ERP's, and its id is never sent to the upstream.
-		err := x.tx.QueryRow(ctx, `with made as (
-				insert into public.customers (tenant_id, customer_code, customer_name, portal_enabled, portal_enabled_at)
-				select $1, $2, tenant_name, true, $3 from public.tenants where id = $1
-				on conflict (tenant_id, customer_code) do nothing returning id
-			) select id::text from made union all select id::text from public.customers where tenant_id = $1 and customer_code = $2 limit 1`,
-			x.tenant, ownCompany, x.now).Scan(&customer)
-		if err != nil {
-			return "", said(fmt.Errorf("making the tenant's own company: %w", err))
+		var err error
+		if customer, err = x.ownCompany(ctx); err != nil {
+			return "", err
 		}
 	} else if err := x.tx.QueryRow(ctx, `select id::text from public.customers where tenant_id = $1 and customer_code = $2 and deleted_at is null`, x.tenant, n.Customer).Scan(&customer); err != nil {
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -136,8 +175,10 @@ func (x *Tx) AddUser(ctx context.Context, n NewUser, d Deed) (portal.UserID, err
 		id, x.tenant, customer, string(n.Email), noPassword, n.FirstName, n.LastName, n.Role, n.Verified, orElse(n.Language, "en-US"), x.now); err != nil {
 		return "", said(fmt.Errorf("adding %s: %w", n.Email, err))
 	}
-	if _, err := x.PutSecret(ctx, id, n.PHC, n.KeyID, 0, n.MustChange); err != nil {
-		return "", err
+	if n.PHC != "" {
+		if _, err := x.PutSecret(ctx, id, n.PHC, n.KeyID, 0, n.MustChange); err != nil {
+			return "", err
+		}
 	}
 	return id, x.did(ctx, d, portal.VerbUserAdded, id, map[string]string{"role": string(n.Role), "company": n.Customer})
 }

@@ -40,9 +40,13 @@ func (s *Store) Directory(ctx context.Context) ([]HostEntry, error) {
 func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (t portal.Tenant, err error) {
 	t.ID = id
 	err = s.single(ctx, id, now, func(rows pgx.Rows) error {
-		var brand, offices []byte
+		var (
+			brand, offices         []byte
+			registration, language *string
+			zone, home, region     *string
+		)
 		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
-			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version, &offices)
+			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version, &offices, &registration, &home, &region, &language, &zone)
 		})
 		if err != nil {
 			return err
@@ -57,12 +61,25 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 		if t.Offices, err = readNetworks(offices); err != nil {
 			return fmt.Errorf("reading the networks of %s: %w", t.Slug, err)
 		}
+		t.Registration = portal.RegistrationInvite
+		if registration != nil {
+			t.Registration = portal.Registration(*registration)
+		}
+		for to, from := range map[*string]*string{&t.Home: home, &t.Region: region, &t.Language: language, &t.Zone: zone} {
+			if from != nil {
+				*to = *from
+			}
+		}
 		return nil
-	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0), o.value
+	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0), o.value,
+			r.value #>> '{}', h.value #>> '{}', g.value #>> '{}', t.default_language, t.default_timezone
 		from public.tenants t
 		left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
 		left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
 		left join portalgate.settings o on o.tenant_id = t.id and o.key = 'limit_exempt'
+		left join portalgate.settings r on r.tenant_id = t.id and r.key = 'registration'
+		left join portalgate.settings h on h.tenant_id = t.id and h.key = 'home'
+		left join portalgate.settings g on g.tenant_id = t.id and g.key = 'mail_region'
 		where t.id = $1`, id)
 	return t, said(err)
 }

@@ -22,7 +22,8 @@ type Secret struct {
 	PHC, KeyID, Legacy string
 	Version            int64 // of our hash; 0: none yet
 	MustChange         bool
-	Missing            bool // nobody has set a password, or the person comes by single sign-on
+	Missing            bool // nobody has set a password, or it is closed, or the person comes by single sign-on
+	Elsewhere          bool // the person comes by single sign-on, and gets no password here
 
 	beside []byte // the digest of the ERP's value
 }
@@ -33,12 +34,12 @@ type Account struct {
 	Secret Secret
 }
 
-// ownCompany is the customer code of the tenant's own company, which people without a company of their own belong to.
-const ownCompany = "!portalgate"
+// ownCode is the customer code of the tenant's own company, which people without a company of their own belong to.
+const ownCode = "!portalgate"
 
 // personColumns are what everybody may know of a row.
 const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.customer_name, u.email, coalesce(u.first_name, ''), coalesce(u.last_name, ''),
-	u.role, coalesce(u.is_email_verified, false), coalesce(u.preferred_language, ''),
+	u.role, coalesce(u.is_email_verified, false), coalesce(u.preferred_language, ''), coalesce(u.timezone, ''),
 	case when u.deleted_at is not null then 'deleted'
 		when not coalesce(u.is_active, false) then 'inactive'
 		when c.deleted_at is not null or not coalesce(c.is_active, false) then 'company closed'
@@ -54,13 +55,13 @@ const accountFrom = ` from public.customer_users u
 	left join portalgate.credentials k on k.user_id = u.id `
 
 func userFields(u *portal.User) []any {
-	return []any{&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language, &u.Blocked}
+	return []any{&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language, &u.Zone, &u.Blocked}
 }
 
 // completed derives what follows from the columns.
 func completed(u portal.User) portal.User {
 	u.Active = u.Blocked == ""
-	u.OwnCompany = u.CustomerCode == ownCompany
+	u.OwnCompany = u.CustomerCode == ownCode
 	return u
 }
 
@@ -74,6 +75,10 @@ func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 	a.Secret.beside = legacyDigest(hash)
 	if hash != "" && hash != noPassword && !secret.Equal(digest, a.Secret.beside) {
 		a.Secret.Legacy, a.Secret.PHC = hash, "" // the ERP's word wins
+	}
+	a.Secret.Elsewhere = hash == "" // the ERP's rule: a row has a hash or a provider
+	if a.Secret.PHC == closedSecret {
+		a.Secret.PHC = ""
 	}
 	a.Secret.Missing = a.Secret.Legacy == "" && a.Secret.PHC == ""
 	return a, err

@@ -10,6 +10,7 @@ create table portalgate.tickets (
 	email text not null check (email = lower(email)), -- the mailbox it was sent to
 	stamp bytea not null,                             -- how the account stood
 	browser bytea,                                    -- of the browser that asked, where that matters
+	content text,                                     -- what is to be done, sealed
 	created_at timestamptz not null,
 	expires_at timestamptz not null,
 	spent_at timestamptz,

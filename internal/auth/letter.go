@@ -1,0 +1,102 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/internal/whereabouts"
+)
+
+// How long a letter may wait for a provider before it is put aside: what somebody waits for at a page is of no use the
+// next day, an invitation and a notice are.
+const (
+	waitsForPerson = 12 * time.Hour
+	waitsAnyway    = 3 * 24 * time.Hour
+)
+
+// urgent are the letters that somebody waits for.
+var urgent = map[portal.LetterKind]bool{portal.LetterVerify: true, portal.LetterRecover: true, portal.LetterNewAddress: true, portal.LetterPaused: true}
+
+// place is where a sealed part of a letter stands.
+func (s *Service) place(t portal.TenantID, column string, id portal.LetterID) secret.Place {
+	return secret.Place{Tenant: string(t), Table: "outbox", Column: column, Row: string(id)}
+}
+
+// seal makes of a letter what may wait in the database: nothing of it can be read without the keyring.
+func seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Time) (q store.Queued, err error) {
+	l.ID = portal.LetterID(portal.FormatID(secret.NewID()))
+	q = store.Queued{ID: l.ID, Kind: l.Kind, User: l.User, Language: l.Language, Same: l.Once, At: now, Expires: l.Expires}
+	if q.Expires.IsZero() {
+		q.Expires = now.Add(waitsAnyway)
+		if urgent[l.Kind] {
+			q.Expires = now.Add(waitsForPerson)
+		}
+	}
+	facts, err := json.Marshal(l.Facts)
+	if err != nil {
+		return q, fmt.Errorf("encoding a letter: %w", err)
+	}
+	at := secret.Place{Tenant: string(t), Table: "outbox", Row: string(l.ID)}
+	at.Column = "address"
+	if q.Address, err = keys.Seal([]byte(l.To), at, now); err != nil {
+		return q, err
+	}
+	at.Column = "content"
+	if q.Content, err = keys.Seal(facts, at, now); err != nil {
+		return q, err
+	}
+	_, q.KeyID, _ = strings.Cut(q.Content, ":")
+	q.KeyID, _, _ = strings.Cut(q.KeyID, ":")
+	return q, nil
+}
+
+// Seal makes a letter that a command posts.
+func Seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Time) (store.Queued, error) {
+	return seal(keys, t, l, now)
+}
+
+// post queues a letter in the transaction of the deed. The courier is woken when somebody calls wake after the commit.
+func (s *Service) post(ctx context.Context, x *store.Tx, t *portal.Tenant, l portal.Letter) error {
+	q, err := seal(s.Keys, t.ID, l, x.Now())
+	if err != nil {
+		return err
+	}
+	return x.Post(ctx, q)
+}
+
+// notify tells a person about their account, at the address that the row has, at most once an hour of a kind: what comes
+// meanwhile is counted into the next one.
+func (s *Service) notify(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User, kind portal.LetterKind, facts map[string]string) error {
+	to, err := portal.ParseEmail(u.Email)
+	if err != nil {
+		return nil // the ERP may have anything there; nobody can be told
+	}
+	return s.post(ctx, x, t, portal.Letter{Kind: kind, User: u.ID, To: to, Language: u.Language, Once: string(u.ID), Facts: asked(c, facts)})
+}
+
+// asked are the facts about who asks, for a mail.
+func asked(c portal.Client, more map[string]string) map[string]string {
+	facts := map[string]string{"at": c.At.UTC().Format(time.RFC3339), "device": whereabouts.Device(c.Agent)}
+	if c.Addr.IsValid() {
+		facts["address"] = c.Addr.String()
+	}
+	for k, v := range more {
+		facts[k] = v
+	}
+	return facts
+}
+
+// may draws on the limits of mails that anybody can ask for.
+func (s *Service) may(ctx context.Context, t *portal.Tenant, c portal.Client, e portal.Email) error {
+	err := limited(s.Limits.Ask(ctx, c.At, s.guessOf(t, c, e)))
+	if err != nil {
+		s.tallies.add(t.ID, c, refusedAsk)
+	}
+	return err
+}
