@@ -81,7 +81,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = h.rules.Admit(r, a)
 	}
-	v = pages.Visit{Tenant: a.Tenant, Client: a.Client, Origin: a.Origin, Jar: a.Jar, Cookies: a.Cookies, Wants: pages.Wants(a.Wants)}
+	v = pages.Visit{Tenant: a.Tenant, Client: a.Client, Origin: a.Origin, Jar: a.Jar, Cookies: a.Cookies, Wants: pages.Wants(a.Wants), Nameless: a.Nameless}
 	if err != nil {
 		h.w.site.Fail(w, r, v, err)
 		return

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,7 @@ type Rules struct {
 	MFA       []Pattern
 	GraphQL   []Pattern
 	CrossSite []Exception
+	LinkPages []string // below the prefix: opened with a link from a mail
 }
 
 // Exception is a path that other sites may post to; it is forwarded without session and identity.
@@ -110,6 +112,8 @@ type Admitted struct {
 	Foreign bool // cross_site: forwarded without session and identity
 	MFA     bool
 	GraphQL bool
+
+	Nameless bool // a form of a link page, of which the browser says nothing but Origin: null
 }
 
 func refuse(kind portal.ProblemKind, public string) error {
@@ -214,7 +218,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 			return nil
 		}
 	}
-	return sameSite(r, socket, a)
+	return sameSite(r, socket, a, a.Gate && slices.Contains(u.LinkPages, strings.TrimPrefix(raw, u.Prefix)))
 }
 
 // sizes bounds what the rest of the house has to look at.
@@ -264,7 +268,9 @@ func websocket(r *http.Request) bool {
 // sameSite is the cross-site rule of contract 4: refused are unsafe requests that a browser says come from elsewhere,
 // a sibling tenant's page included, and requests with a session that say nothing of their origin. A WebSocket
 // handshake is held to the same although it is a GET, because no other rule of browsers stops it (CSRF-05).
-func sameSite(r *http.Request, socket bool, a *Admitted) error {
+// Pages that are opened with a link from a mail send no referrer, so that the link is told to nobody, and browsers then
+// say "null" of their forms' origin: Sec-Fetch-Site decides there, and without it the form's own token.
+func sameSite(r *http.Request, socket bool, a *Admitted, linkPage bool) error {
 	if !unsafe(r.Method) && !socket {
 		return nil
 	}
@@ -277,7 +283,11 @@ func sameSite(r *http.Request, socket bool, a *Admitted) error {
 		return no
 	}
 	if len(origin) == 1 && origin[0] != a.Origin {
-		return no
+		if !linkPage || origin[0] != "null" || len(site) == 1 && site[0] != "same-origin" {
+			return no
+		}
+		a.Nameless = len(site) == 0
+		return nil
 	}
 	if len(site) == 0 && len(origin) == 0 && a.Cookies.Any() {
 		return no

@@ -303,7 +303,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err != nil || g.try.Lockout.Failures <= manyFailures {
 			return err
 		}
-		return s.notify(ctx, x, t, c, fit[0].User, portal.LetterAfterFailures, map[string]string{"failures": fmt.Sprint(g.try.Lockout.Failures - 1)})
+		return s.notify(ctx, x, t, c, fit[0].User, portal.LetterAfterFailures, map[string]string{"count": fmt.Sprint(g.try.Lockout.Failures - 1)})
 	})
 	if errors.Is(err, errMoved) {
 		g.verdict = ratelimit.Wrong

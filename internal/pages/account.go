@@ -43,6 +43,8 @@ func done(r *http.Request) string {
 		return "That device is signed out."
 	case "others":
 		return "You are signed out everywhere else."
+	case "address":
+		return "Your new e-mail address is confirmed. Sign in with it from now on."
 	}
 	return ""
 }
@@ -119,7 +121,9 @@ var verbWords = map[portal.Verb]string{
 	portal.VerbAccountLocked: "Sign-in paused after several wrong passwords", portal.VerbPasswordChange: "Password changed",
 	portal.VerbPasswordReset: "Password set anew", portal.VerbProfileUpdate: "Details changed", portal.VerbSessionRevoked: "A device was signed out",
 	portal.VerbSessionsRevoked: "Other devices were signed out", portal.VerbTokenReuse: "A copied sign-in was used and stopped",
-	portal.VerbCompanyChosen: "Company chosen",
+	portal.VerbCompanyChosen: "Company chosen", portal.VerbEmailVerified: "E-mail address confirmed", portal.VerbRegistered: "Account created",
+	portal.VerbAddressAsked: "Another e-mail address asked for", portal.VerbAddressUndone: "A change of the e-mail address was taken back",
+	portal.VerbDisowned: "Somebody was signed out with “this wasn’t me”", portal.VerbTriedNow: "A browser was let in to try at once",
 }
 
 type activityRow struct {

@@ -46,6 +46,7 @@ type Visit struct {
 	Cookies session.Cookies
 	Wants   Wants
 	Grant   *session.Grant // a renewal whose cookies the answer should carry
+	Nameless bool          // the browser said "null" of where a form of a link page came from, and nothing else
 	Back    string         // where a sign-in that failed was going; checked
 }
 
@@ -123,7 +124,11 @@ func New(o Options) (*Site, error) {
 		"/login":            {http.MethodGet: s.signInPage, http.MethodPost: s.signIn},
 		"/logout":           {http.MethodGet: s.signOutPage, http.MethodPost: s.signOut},
 		"/signed-out":       {http.MethodGet: s.signedOut},
-		"/verify-email":     {http.MethodGet: s.confirmPage},
+		"/verify-email":     {http.MethodGet: s.verifyPage, http.MethodPost: s.verify},
+		"/register":         {http.MethodGet: s.registerPage, http.MethodPost: s.register},
+		"/forgot-password":  {http.MethodGet: s.forgotPage, http.MethodPost: s.forgot},
+		"/reset-password":   {http.MethodGet: s.resetPage, http.MethodPost: s.reset},
+		"/account/email":    {http.MethodGet: s.signedIn(s.addressPage), http.MethodPost: s.signedIn(s.changeAddress)},
 		"/account":          {http.MethodGet: s.signedIn(s.account)},
 		"/account/password": {http.MethodGet: s.passwordPage, http.MethodPost: s.changePassword},
 		"/account/sessions": {http.MethodGet: s.signedIn(s.sessions), http.MethodPost: s.signedIn(s.endSessions)},
@@ -133,6 +138,9 @@ func New(o Options) (*Site, error) {
 		"/api/sessions":     {http.MethodGet: s.signedIn(s.apiSessions), http.MethodDelete: s.signedIn(s.apiEndSessions)},
 		"/api/activity":     {http.MethodGet: s.signedIn(s.apiActivity)},
 		"/jwks.json":        {http.MethodGet: s.jwks},
+	}
+	for at, b := range s.buttons() {
+		s.routes[at] = map[string]page{http.MethodGet: s.buttonPage(at, b), http.MethodPost: s.pressButton(at, b)}
 	}
 	return s, nil
 }

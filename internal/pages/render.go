@@ -68,6 +68,7 @@ type view struct {
 	Problems  []problem
 	Reference string
 	Data      any
+	Secret    bool         // the page's address holds a link's token: it is told to nobody, and leaves the address bar
 	Inline    template.CSS // set: the whole look, for a page that can load nothing
 
 	site *Site
@@ -125,6 +126,9 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status in
 		return fmt.Errorf("rendering %s: %w", name, err)
 	}
 	guard(w.Header(), r, k)
+	if p.Secret {
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	send(w, r, status, b.Bytes())
 	return nil

@@ -12,7 +12,7 @@ import (
 
 type signInData struct {
 	Email, ReturnTo, RememberFor string
-	Remember, Ended              bool
+	Remember, Ended, Open        bool
 }
 
 // awaited wraps a refusal that the funnel answers, so that its page leads back to where the sign-in was going.
@@ -27,7 +27,7 @@ func (a *awaited) Unwrap() error { return a.error }
 // loops says whether a return path would lead back to where one has just been.
 func (s *Site) loops(to string) bool {
 	path, _, _ := strings.Cut(to, "?")
-	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email"} {
+	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email", "/register", "/forgot-password", "/reset-password", "/undo", "/not-me", "/try-now"} {
 		if path == s.Prefix+p {
 			return true
 		}
@@ -60,9 +60,18 @@ func (s *Site) signInPage(w http.ResponseWriter, r *http.Request, v Visit) error
 	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: q.Get("ended") == "1"}, nil)
 }
 
+// arrivals are the sentences for people whom a link has led here.
+var arrivals = map[string]string{
+	"reset":    "Your new password is saved, and you have been signed out everywhere. Sign in with it.",
+	"verified": "Your e-mail address is confirmed. You can sign in now.",
+	"invited":  "Your password is saved. Sign in with it.",
+	"address":  "Your new e-mail address is confirmed. Sign in with it from now on.",
+	"try":      "You can sign in from this browser now.",
+}
+
 func (s *Site) signInForm(w http.ResponseWriter, r *http.Request, v Visit, status int, d signInData, problems []problem) error {
-	d.RememberFor = length(s.Policy.RememberAbsolute)
-	return s.render(w, r, v, status, "login", view{Title: "Sign in", Problems: problems, Data: d})
+	d.RememberFor, d.Open = length(s.Policy.RememberAbsolute), v.Tenant.Registration == portal.RegistrationOpen
+	return s.render(w, r, v, status, "login", view{Title: "Sign in", Problems: problems, Notice: arrivals[r.URL.Query().Get("done")], Data: d})
 }
 
 func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
@@ -155,7 +164,12 @@ func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) erro
 		see(w, r, s.Prefix+"/login")
 		return nil
 	}
-	return s.render(w, r, v, http.StatusOK, "confirm", view{Title: "Confirm your e-mail address", Data: wait})
+	from, _ := s.Auth.Mail.From(v.Tenant)
+	notice := ""
+	if r.URL.Query().Get("again") == "1" {
+		notice = "Another mail is on its way. It can take a few minutes."
+	}
+	return s.render(w, r, v, http.StatusOK, "confirm", view{Title: "Confirm your e-mail address", Notice: notice, Data: struct{ Masked, Sender string }{wait.Masked, from.Email}})
 }
 
 func (s *Site) signOutPage(w http.ResponseWriter, r *http.Request, v Visit) error {
@@ -197,6 +211,7 @@ func (s *Site) signedOut(w http.ResponseWriter, r *http.Request, v Visit) error 
 type passwordData struct {
 	Email     string
 	Temporary bool
+	Proved    bool // the mailbox has just been proved, and what was there before is forgotten
 	Min       int
 }
 
@@ -222,6 +237,7 @@ func (s *Site) passwordForm(w http.ResponseWriter, r *http.Request, v Visit, sta
 	title := "Change your password"
 	if d.Temporary {
 		title = "Choose your own password"
+		d.Proved = r.URL.Query().Get("done") == "verified"
 	}
 	return s.render(w, r, v, status, "password", view{Title: title, Wide: signedIn, SignedIn: signedIn, Problems: problems, Data: d})
 }

@@ -242,6 +242,12 @@ func (j Jar) GiveAttempt(h http.Header, t secret.Token, life time.Duration) {
 	h.Set("Cache-Control", "no-store")
 }
 
+// GiveDevice sets the cookie by which a browser is known again.
+func (j Jar) GiveDevice(h http.Header, t secret.Token) {
+	h.Add("Set-Cookie", j.line(nameDevice, t.Reveal(), deviceLife))
+	h.Set("Cache-Control", "no-store")
+}
+
 // DropAttempt clears it.
 func (j Jar) DropAttempt(h http.Header) {
 	h.Add("Set-Cookie", j.line(nameAttempt, "", -1))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"strings"
@@ -262,7 +263,7 @@ func TestTextIsKeptAsItIs(t *testing.T) {
 			return errors.Join(err, x.RenameTenant(t.Context(), text, store.Deed{Operator: text}), x.SetBrand(t.Context(), portal.Brand{Contact: text}, store.Deed{Operator: text}))
 		})
 		p.in(t, func(x *store.Tx) error {
-			if _, _, err := x.SawDevice(t.Context(), p.ann, []byte{byte(i)}, text, text); err != nil {
+			if _, err := x.SawDevice(t.Context(), p.ann, []byte{byte(i)}, text, text, netip.Addr{}); err != nil {
 				return err
 			}
 			return x.Record(t.Context(), portal.Activity{Verb: portal.VerbLogin, User: p.ann, Agent: text, Result: "ok", Note: text, Facts: map[string]string{text: text}})
@@ -300,7 +301,7 @@ func TestTextIsKeptAsItIs(t *testing.T) {
 	// What PostgreSQL cannot say is refused as what it is: no fault of the server's, which somebody would wait out.
 	for _, text := range []string{"nul \x00", "cut \xff\xfe"} {
 		err := p.gateway.Within(t.Context(), p.tenant.ID, p.clock.Now(), func(x *store.Tx) error {
-			_, _, err := x.SawDevice(t.Context(), p.ann, []byte{'n'}, text, text)
+			_, err := x.SawDevice(t.Context(), p.ann, []byte{'n'}, text, text, netip.Addr{})
 			return err
 		})
 		if code(err) != unsayable || errors.Is(err, store.ErrUnavailable) {

@@ -42,6 +42,16 @@ for (const form of document.querySelectorAll("form[data-once]")) {
 	});
 	addEventListener("pageshow", open);
 }
+// What was typed into one page's address field stands in the next page's, and in no address.
+for (const input of document.querySelectorAll("[data-carry]")) {
+	const key = "portalgate-" + input.dataset.carry;
+	try {
+		if (!input.value) input.value = sessionStorage.getItem(key) || "";
+		sessionStorage.removeItem(key);
+		document.addEventListener("click", (e) => { if (e.target.closest("main a") && input.value.length < 255) sessionStorage.setItem(key, input.value); });
+	} catch { /* no storage: it is typed again */ }
+}
+if (document.querySelector("[data-secret]")) history.replaceState(null, "", location.pathname);
 const zoned = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
 const full = { day: "numeric", month: "long", year: "numeric", ...zoned };
 for (const t of document.querySelectorAll("time[datetime]")) {
