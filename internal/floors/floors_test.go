@@ -63,7 +63,7 @@ var users = map[string]struct {
 	by  []string
 	why string
 }{
-	"web":            {[]string{"pages"}, "files for browsers are rendered and served there, and nowhere else"},
+	"web":            {[]string{"pages", "mail"}, "files for browsers are rendered and served by pages, mails are printed by mail, and nowhere else"},
 	"migrations":     {[]string{"caddymodule", "demo", "testenv"}, "the command, and whoever makes a database of its own"},
 	"demo":           {[]string{"cmd/portalgate", "cmd/dev"}, "a world in a box is not reachable from the gate itself; a bench measures one"},
 	"demo/erp":       {[]string{"demo"}, "the demo's upstream"},
