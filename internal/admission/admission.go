@@ -35,6 +35,7 @@ const (
 // Hosts is the table of known hosts, shared by all handlers and replaced as a whole.
 type Hosts struct {
 	table atomic.Pointer[map[string]door]
+	ids   atomic.Pointer[map[portal.TenantID]*portal.Tenant]
 }
 
 // door is a host: whose it is, and how browsers name it by both schemes.
@@ -46,10 +47,23 @@ type door struct {
 // Set replaces the table. Hosts are canonical: lower case, without a port or a final dot.
 func (h *Hosts) Set(table map[string]*portal.Tenant) {
 	doors := make(map[string]door, len(table))
+	ids := map[portal.TenantID]*portal.Tenant{}
 	for host, t := range table {
 		doors[host] = door{t, "http://" + host, "https://" + host}
+		ids[t.ID] = t
 	}
 	h.table.Store(&doors)
+	h.ids.Store(&ids)
+}
+
+// Tenant finds a tenant that has a host.
+func (h *Hosts) Tenant(id portal.TenantID) (*portal.Tenant, bool) {
+	all := h.ids.Load()
+	if all == nil {
+		return nil, false
+	}
+	t, ok := (*all)[id]
+	return t, ok
 }
 
 func (h *Hosts) door(host string) door {

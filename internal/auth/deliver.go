@@ -64,7 +64,7 @@ func (s *Service) Deliver(ctx context.Context, n int, failed func(error)) (int, 
 		seats <- struct{}{}
 		all.Go(func() {
 			defer func() { <-seats }()
-			if err := s.deliver(ctx, d); err != nil {
+			if err := s.DeliverOne(ctx, d); err != nil {
 				failed(err)
 			}
 		})
@@ -73,7 +73,8 @@ func (s *Service) Deliver(ctx context.Context, n int, failed func(error)) (int, 
 	return len(due), nil
 }
 
-func (s *Service) deliver(ctx context.Context, d store.Due) error {
+// DeliverOne sends one letter that was claimed.
+func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 	t, ok := s.Tenant(d.Tenant)
 	now := s.Now()
 	within := func(fn func(*store.Tx) error) error { return s.Store.Within(ctx, d.Tenant, s.Now(), fn) }

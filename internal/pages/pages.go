@@ -39,15 +39,15 @@ const (
 
 // Visit is who asks, of whom, and how the answer may look; it is handed over and not kept in a context.
 type Visit struct {
-	Tenant  *portal.Tenant // nil: no known host, or the table of hosts is not there yet
-	Client  portal.Client
-	Origin  string
-	Jar     session.Jar
-	Cookies session.Cookies
-	Wants   Wants
-	Grant   *session.Grant // a renewal whose cookies the answer should carry
-	Nameless bool          // the browser said "null" of where a form of a link page came from, and nothing else
-	Back    string         // where a sign-in that failed was going; checked
+	Tenant   *portal.Tenant // nil: no known host, or the table of hosts is not there yet
+	Client   portal.Client
+	Origin   string
+	Jar      session.Jar
+	Cookies  session.Cookies
+	Wants    Wants
+	Grant    *session.Grant // a renewal whose cookies the answer should carry
+	Nameless bool           // the browser said "null" of where a form of a link page came from, and nothing else
+	Back     string         // where a sign-in that failed was going; checked
 }
 
 // Options are what a Site depends on.

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/ratelimit"
@@ -32,6 +33,7 @@ type House struct {
 	Ended    *revocation.Set
 	Sessions *session.Keeper
 	Auth     *auth.Service
+	Mail     *Outgoing
 
 	watermark uint64
 	redis     string
@@ -48,6 +50,7 @@ type Plan struct {
 	AnswerAfter time.Duration    // default: answers are released at once
 	Clock       *Clock           // default: a new one
 	Keys        *secret.Keyring  // default: a new one
+	Mail        *Outgoing        // default: a new one
 	Exempt      []netip.Prefix   // offices in which the limits by network do not hold; default: none
 }
 
@@ -101,7 +104,14 @@ func NewHouse(t testing.TB, p Plan) *House {
 	h.Limits = ratelimit.New(client, h.Policy.Limits)
 	h.Ended = revocation.NewSet(2 * session.FactsLife)
 	h.Sessions = session.New(session.Options{Store: h.Store, Keys: h.Keys, Ended: h.Ended, Policy: h.Policy, Realm: "customers", Now: h.Clock.Now})
-	h.Auth = auth.New(auth.Deps{Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+	if h.Mail = p.Mail; h.Mail == nil {
+		h.Mail = &Outgoing{}
+	}
+	h.Auth = auth.New(auth.Deps{Keys: h.Keys, Prefix: "/auth", Tenant: h.tenant(t), Origin: func(n *portal.Tenant) string { return "https://" + n.Canonical() },
+		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
+			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
+		}},
+		Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
 		Exempt: func(c portal.Client) bool {
 			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
 		}})
@@ -113,7 +123,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 // also this gateway after a restart.
 func (h *House) Neighbour(t testing.TB) *House {
 	t.Helper()
-	return NewHouse(t, Plan{DB: &h.DB, Redis: h.redis, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys, Exempt: h.exempt})
+	return NewHouse(t, Plan{DB: &h.DB, Redis: h.redis, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys, Exempt: h.exempt, Mail: h.Mail})
 }
 
 // Hear reads the changes since the last time, as the feed does when it is woken.
