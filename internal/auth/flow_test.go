@@ -22,8 +22,10 @@ type browser struct {
 	house   *testenv.House
 	tenant  *portal.Tenant
 	addr    string
+	agent   string // empty: the house's
 	device  portal.DeviceToken
 	cookies session.Cookies
+	attempt string
 }
 
 func open(h *testenv.House, t *portal.Tenant, addr string) *browser {
@@ -33,6 +35,9 @@ func open(h *testenv.House, t *portal.Tenant, addr string) *browser {
 func (b *browser) client() portal.Client {
 	c := b.house.Client(b.addr)
 	c.Device = b.device
+	if b.agent != "" {
+		c.Agent = b.agent
+	}
 	return c
 }
 

@@ -86,6 +86,14 @@ func (h *House) Courier(t testing.TB, tenant portal.TenantID) []mail.Message {
 	return h.Mail.Sent(tenant)[before:]
 }
 
+// Queue posts a letter as a command does.
+func (h *House) Queue(t testing.TB, tenant portal.TenantID, q store.Queued) {
+	t.Helper()
+	if err := h.Store.Within(t.Context(), tenant, h.Clock.Now(), func(x *store.Tx) error { return x.Post(t.Context(), q) }); err != nil {
+		t.Fatal("posting a letter: ", err)
+	}
+}
+
 // LinkIn is the path and query of the one link of a mail that leads to a page of ours.
 func LinkIn(t testing.TB, m mail.Message, page string) string {
 	t.Helper()
