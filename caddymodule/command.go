@@ -80,7 +80,7 @@ func tune() {
 }
 
 func commands() []*cobra.Command {
-	return []*cobra.Command{keysCommand(), migrateCommand(), tenantCommand(), userCommand(), limitsCommand(), whyCommand(), mailCommand(), doctorCommand()}
+	return []*cobra.Command{keysCommand(), migrateCommand(), tenantCommand(), policyCommand(), userCommand(), limitsCommand(), whyCommand(), mailCommand(), doctorCommand()}
 }
 
 // overview is what the program says about itself: our commands first, then Caddy's.

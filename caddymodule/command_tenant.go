@@ -25,7 +25,7 @@ func tenantCommand() *cobra.Command {
 	return group("tenant", "Adds and shows tenants and their hosts", "  portalgate tenant add acme --name \"Acme Packaging\" --host acme.portal.example\n  portalgate tenant list",
 		tenantAdd(), tenantList(), tenantShow(),
 		group("host", "Gives a tenant a host name, or takes it away", "  portalgate tenant host add acme acme.portal.example\n  portalgate tenant host remove acme acme.portal.example", tenantHost("add"), tenantHost("remove")),
-		tenantMode(), tenantBrand())
+		tenantMode(), tenantBrand(), tenantHome(), tenantRegion())
 }
 
 // face are the flags of a tenant's looks.
@@ -245,6 +245,11 @@ func tenantShow() *cobra.Command {
 
 // change runs a deed on a tenant.
 func (d *desk) change(ctx context.Context, slug string, act func(x *store.Tx) error) error {
+	return d.within(ctx, slug, func(_ portal.TenantID, x *store.Tx) error { return act(x) })
+}
+
+// within runs an act in a tenant's transaction.
+func (d *desk) within(ctx context.Context, slug string, act func(t portal.TenantID, x *store.Tx) error) error {
 	s, err := d.open(ctx)
 	if err != nil {
 		return err
@@ -254,7 +259,7 @@ func (d *desk) change(ctx context.Context, slug string, act func(x *store.Tx) er
 	if err != nil {
 		return err
 	}
-	return explained(s.Within(ctx, id, time.Now(), act))
+	return explained(s.Within(ctx, id, time.Now(), func(x *store.Tx) error { return act(id, x) }))
 }
 
 func tenantHost(act string) *cobra.Command {

@@ -140,6 +140,16 @@ type NewUser struct {
 // ErrCustomer means that there is no customer company with that code.
 var ErrCustomer = errors.New("no such customer company")
 
+// Invited notes that a person was sent an invitation by a command.
+func (x *Tx) Invited(ctx context.Context, id portal.UserID, d Deed) error {
+	return x.did(ctx, d, portal.VerbUserInvited, id, nil)
+}
+
+// Recovers notes that a person was sent a link to a new password by a command.
+func (x *Tx) Recovers(ctx context.Context, id portal.UserID, d Deed) error {
+	return x.did(ctx, d, portal.VerbResetAsked, id, nil)
+}
+
 // ownCompany finds or makes the tenant's own company; its code cannot be an ERP's, and its id is never sent to the
 // upstream.
 func (x *Tx) ownCompany(ctx context.Context) (id string, err error) {
