@@ -18,6 +18,21 @@ type seen struct {
 	answer
 }
 
+// mailed is a link of the newest mail of a kind.
+type mailed struct{ page, token string }
+
+func linked(t testing.TB, f *front, kind portal.LetterKind, page string) mailed {
+	t.Helper()
+	all := f.Mail.Sent(f.tenant.ID)
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Kind == kind {
+			return mailed{testenv.LinkIn(t, all[i], page), testenv.TokenIn(t, all[i], page)}
+		}
+	}
+	t.Fatalf("no mail of kind %s left", kind)
+	return mailed{}
+}
+
 const wrongPassword = "not the password"
 
 // everyPage visits every page there is, in every state that changes what it shows.
@@ -56,6 +71,30 @@ func everyPage(t testing.TB, f *front) []seen {
 	unverified.signIn("new@buyer.example", testenv.Password)
 	add("confirm", 200, unverified.get("/auth/verify-email"))
 
+	add("confirm-again", 200, unverified.get("/auth/verify-email?again=1"))
+	add("forgot", 200, nobody.get("/auth/forgot-password"))
+	add("forgot-no-address", 422, nobody.post("/auth/forgot-password", url.Values{"email": {"ann"}}))
+	add("forgot-sent", 200, nobody.get(nobody.post("/auth/forgot-password", url.Values{"email": {"ann@buyer.example"}}).where))
+	f.Courier(t, f.tenant.ID)
+	add("dead-reset", 404, nobody.get("/auth/reset-password?token=nothing"))
+	add("dead-verify", 404, nobody.get("/auth/verify-email?token=nothing"))
+	add("dead-invitation", 404, nobody.get("/auth/register?token=nothing"))
+	add("dead-not-me", 404, nobody.get("/auth/not-me?token=nothing"))
+	reset := linked(t, f, portal.LetterRecover, "/auth/reset-password")
+	add("reset", 200, nobody.get(reset.page))
+	add("reset-short", 422, nobody.post("/auth/reset-password", url.Values{"token": {reset.token}, "password": {"short"}}))
+	verify := linked(t, f, portal.LetterVerify, "/auth/verify-email")
+	add("verify", 200, unverified.get(verify.page))
+	add("verify-elsewhere", 200, nobody.get(verify.page))
+	add("closed", 403, nobody.get("/auth/register"))
+	f.tenant.Registration = portal.RegistrationOpen
+	add("login-open", 200, nobody.get("/auth/login"))
+	add("login-reset", 200, nobody.get("/auth/login?done=reset"))
+	add("register", 200, nobody.get("/auth/register"))
+	add("register-refused", 422, nobody.post("/auth/register", url.Values{"email": {"new2@buyer.example"}, "name": {"Noor"}, "password": {"short"}, "customer": {"C-1"}}))
+	add("register-sent", 200, nobody.get("/auth/verify-email?sent=1"))
+	f.tenant.Registration = portal.RegistrationInvite
+
 	temporary := f.guest(t)
 	temporary.signIn("first@buyer.example", testenv.Password)
 	add("new-password", 200, temporary.get("/auth/account/password"))
@@ -74,6 +113,17 @@ func everyPage(t testing.TB, f *front) []seen {
 	add("activity-changes", 200, ann.get("/auth/account/activity?show=changes"))
 	add("password", 200, ann.get("/auth/account/password"))
 	add("password-wrong", 401, ann.post("/auth/account/password", url.Values{"current_password": {wrongPassword}, "password": {"four crates of lids, please"}}))
+
+	add("address", 200, ann.get("/auth/account/email"))
+	add("address-wrong", 401, ann.post("/auth/account/email", url.Values{"current_password": {wrongPassword}, "email": {"next@buyer.example"}}))
+	add("address-sent", 200, ann.get("/auth/account/email?sent=1"))
+	add("account-address", 200, ann.get("/auth/account?done=address"))
+	f.Courier(t, f.tenant.ID)
+	disown := linked(t, f, portal.LetterNewDevice, "/auth/not-me")
+	add("not-me", 200, nobody.get(disown.page))
+	add("not-me-done", 200, nobody.get("/auth/not-me?done=1"))
+	add("not-me-moved", 200, nobody.get("/auth/not-me?done=2"))
+	add("undo-done", 200, nobody.get("/auth/undo?done=1"))
 
 	maria := f.guest(t)
 	maria.signIn("two@buyer.example", testenv.Password)

@@ -16,7 +16,7 @@ import (
 // What a page of ours may consist of. Anything else in it came from outside and is not inert (FE-02, FE-03).
 var (
 	elements = regexp.MustCompile(`^(html|head|meta|title|link|style|script|body|a|header|div|span|img|svg|rect|text|nav|form|button|main|h1|h2|p|ul|li|input|label|strong|time|br|code|footer)$`)
-	names    = regexp.MustCompile(`^(lang|charset|name|content|media|rel|href|src|type|class|id|alt|width|height|viewbox|aria-(label|hidden|describedby|invalid|controls|current)|focusable|rx|x|y|text-anchor|method|action|tabindex|role|data-(focus|once|session|show|caps|prefix|as)|value|autocomplete|autocapitalize|spellcheck|required|autofocus|hidden|checked|readonly|for|datetime|title|novalidate)$`)
+	names    = regexp.MustCompile(`^(lang|charset|name|content|media|rel|href|src|type|class|id|alt|width|height|viewbox|aria-(label|hidden|describedby|invalid|controls|current)|focusable|rx|x|y|text-anchor|method|action|tabindex|role|data-(focus|once|session|show|caps|prefix|as|carry|secret)|value|autocomplete|autocapitalize|spellcheck|required|autofocus|hidden|checked|readonly|for|datetime|title|novalidate)$`)
 	links    = regexp.MustCompile(`^(/([^/\\].*)?|#[a-z_-]+|mailto:[^?]+|tel:\+?[0-9]+|https://[a-z0-9.-]+(/[a-z]*)?)$`)
 )
 
@@ -100,8 +100,8 @@ func TestWhatARequestBringsIsShownAsTextOrNotAtAll(t *testing.T) {
 			check(field+" "+p, nobody.post("/auth/login", form))
 			check(field+" in JSON "+p, nobody.json(http.MethodPost, "/auth/login", `{"email":"`+field+`@x.example","`+strings.Trim(field, "<>")+`":"`+strings.ReplaceAll(strings.ReplaceAll(p, `\`, ``), `"`, `\"`)+`"}`))
 		}
-		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company", "/auth/nothing", "/orders"} {
-			for _, name := range []string{"return_to", "ended", "all", "before", "show", "done", "error", "v", "name", "<b>"} {
+		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company", "/auth/forgot-password", "/auth/reset-password", "/auth/register", "/auth/account/email", "/auth/undo", "/auth/not-me", "/auth/try-now", "/auth/nothing", "/orders"} {
+			for _, name := range []string{"return_to", "ended", "all", "before", "show", "done", "error", "v", "name", "token", "sent", "<b>"} {
 				q := "?" + url.Values{name: {p}}.Encode()
 				check(path+q, ann.get(path+q))
 				if name == "return_to" || name == "error" {

@@ -118,7 +118,7 @@ func (s *Site) dead(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 		return err
 	}
 	page := strings.TrimPrefix(r.URL.Path, s.Prefix)
-	return s.render(w, r, v, p.Kind.Status(), "dead", view{Title: "This link does not work any more", Secret: true, Data: struct{ Page string }{page}})
+	return s.render(w, r, v, p.Kind.Status(), "dead", view{Title: "This link does not work any more", Secret: true, Reference: s.refer(v, p), Data: struct{ Page string }{page}})
 }
 
 func (s *Site) reset(w http.ResponseWriter, r *http.Request, v Visit) error {
@@ -194,7 +194,11 @@ func (s *Site) buttons() map[string]button {
 func (s *Site) buttonPage(at string, b button) page {
 	return func(w http.ResponseWriter, r *http.Request, v Visit) error {
 		if done := r.URL.Query().Get("done"); done != "" {
-			return s.render(w, r, v, http.StatusOK, "stopped", view{Title: "Done", Data: struct {
+			title := "You are safe again"
+			if b.purpose == portal.PurposeUndo {
+				title = "The change is taken back"
+			}
+			return s.render(w, r, v, http.StatusOK, "stopped", view{Title: title, Data: struct {
 				Page   string
 				Mailed bool
 			}{at, done == "1"}})

@@ -25,7 +25,8 @@ func (s *Site) registerPage(w http.ResponseWriter, r *http.Request, v Visit) err
 		return s.newPasswordPage(w, r, v, http.StatusOK, "/register", link(r), nil, portal.PurposeInvite)
 	}
 	if v.Tenant.Registration != portal.RegistrationOpen {
-		return s.render(w, r, v, http.StatusForbidden, "closed", view{Title: "No account yet?"})
+		return s.render(w, r, v, http.StatusForbidden, "closed", view{Title: "No account yet?",
+			Reference: s.refer(v, &portal.Problem{Kind: portal.ProblemForbidden, Public: "Accounts are made by invitation."})})
 	}
 	return s.registerForm(w, r, v, http.StatusOK, registerData{}, nil)
 }
@@ -59,7 +60,7 @@ func (s *Site) register(w http.ResponseWriter, r *http.Request, v Visit) error {
 func (s *Site) verifyPage(w http.ResponseWriter, r *http.Request, v Visit) error {
 	if !r.URL.Query().Has("token") {
 		if r.URL.Query().Get("sent") == "1" {
-			return s.render(w, r, v, http.StatusOK, "sent", view{Title: "Look into your mailbox", Data: s.sentData(v, "register")})
+			return s.render(w, r, v, http.StatusOK, "sent", view{Title: "One more step", Data: s.sentData(v, "register")})
 		}
 		return s.confirmPage(w, r, v)
 	}
@@ -75,7 +76,7 @@ func (s *Site) verifyForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, v, status, "verify", view{Title: "Confirm your e-mail address", Secret: true, Problems: problems,
+	return s.render(w, r, v, status, "verify", view{Title: "Is this your address?", Secret: true, Problems: problems,
 		Data: linked{Token: token, Form: form, Email: l.Email, Name: l.Name, Elsewhere: l.Elsewhere}})
 }
 

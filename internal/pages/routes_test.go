@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
@@ -24,7 +26,14 @@ var routes = map[string]string{
 	"/auth/login":                   "GET, HEAD, POST",
 	"/auth/logout":                  "GET, HEAD, POST",
 	"/auth/signed-out":              "GET, HEAD",
-	"/auth/verify-email":            "GET, HEAD",
+	"/auth/verify-email":            "GET, HEAD, POST",
+	"/auth/register":                "GET, HEAD, POST",
+	"/auth/forgot-password":         "GET, HEAD, POST",
+	"/auth/reset-password":          "GET, HEAD, POST",
+	"/auth/undo":                    "GET, HEAD, POST",
+	"/auth/not-me":                  "GET, HEAD, POST",
+	"/auth/try-now":                 "GET, HEAD, POST",
+	"/auth/account/email":           "GET, HEAD, POST",
 	"/auth/account":                 "GET, HEAD",
 	"/auth/account/password":        "GET, HEAD, POST",
 	"/auth/account/sessions":        "GET, HEAD, POST",
@@ -47,8 +56,13 @@ var routes = map[string]string{
 func guarded(t *testing.T, what string, a answer) {
 	t.Helper()
 	h := a.header
+	referrer := "same-origin"
+	path, _, _ := strings.Cut(strings.TrimPrefix(what, prefix), "?")
+	if strings.Contains(a.body, "<main id=\"main\" tabindex=\"-1\" data-secret") || a.status == 404 && a.body == "" && slices.Contains(pages.LinkPages, path) { // a page of a link tells nobody its address (REC-08)
+		referrer = "no-referrer"
+	}
 	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin", "X-Frame-Options": "DENY",
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": referrer, "Cross-Origin-Opener-Policy": "same-origin", "X-Frame-Options": "DENY",
 	} {
 		if got := h[http.CanonicalHeaderKey(name)]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s (%d): %s is %q", what, a.status, name, got)
@@ -143,7 +157,7 @@ func TestEveryPathSaysWhichMethodsItTakes(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/auth/", "/auth/LOGIN", "/auth/login/", "/auth//login", "/auth/account/x", "/auth/api", "/auth/api/", "/auth/api/session/x", "/auth/register", "/auth/brand/x", "/auth/static/", "/authx"} {
+	for _, path := range []string{"/auth/", "/auth/LOGIN", "/auth/login/", "/auth//login", "/auth/account/x", "/auth/api", "/auth/api/", "/auth/api/session/x", "/auth/registered", "/auth/brand/x", "/auth/static/", "/authx"} {
 		a := g.get(path)
 		if want := 404; path == "/authx" && a.status != 303 || path != "/authx" && a.status != want {
 			t.Errorf("%s is answered %d", path, a.status)
