@@ -11,8 +11,8 @@ import (
 
 // What may stand in a Message-ID and a Content-Language: what we make ourselves.
 var (
-	messageID = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,120}@[A-Za-z0-9.-]{1,120}$`)
-	language  = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+	messageID   = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,120}@[A-Za-z0-9.-]{1,120}$`)
+	languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 )
 
 // compose makes the bytes' plan of a mail: text first, HTML as the better alternative, headers that say that a program
@@ -38,7 +38,7 @@ func compose(m Message, more map[string]string) (*gomail.Msg, error) {
 	msg.SetGenHeaderPreformatted(gomail.HeaderSubject, encoded(plain(m.Subject, 200)))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834 section 5: nobody's absence is told to us
 	msg.SetGenHeader("X-Auto-Response-Suppress", "All")  // the same to Exchange
-	if language.MatchString(m.Language) {
+	if languageTag.MatchString(m.Language) {
 		msg.SetGenHeader("Content-Language", m.Language)
 	}
 	for name, value := range more {
