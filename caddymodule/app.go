@@ -92,7 +92,7 @@ type App struct {
 	// `127.0.0.1:9180`. It belongs in a network that the world does not reach. Default: none.
 	Observe string `json:"observe,omitempty"`
 
-	// The mail server that `doctor` checks. Default: none.
+	// How mail leaves, and from whom. Default: none, and whatever needs a mail waits.
 	Mail *Mail `json:"mail,omitempty"`
 
 	// Where in the Caddyfile the options stand, for error messages; the adapter writes it. Default: none.
@@ -101,6 +101,7 @@ type App struct {
 	ctx      caddy.Context
 	log      *zap.Logger
 	settings settings
+	post     *post // nil: no mail leaves
 	key      string
 	world    *world
 
@@ -129,18 +130,6 @@ type UpstreamToken struct {
 	Secret string `json:"secret,omitempty"`
 }
 
-// Mail says how mail leaves.
-type Mail struct {
-	// The sender, as in a From header. Required.
-	From string `json:"from,omitempty"`
-	// The SMTP server as host:port. STARTTLS is demanded, on port 465 TLS from the start. Required.
-	SMTP string `json:"smtp,omitempty"`
-	// The account at the server. Default: none.
-	Username string `json:"username,omitempty"`
-	// Its password, as a placeholder. Default: none.
-	Password string `json:"password,omitempty"`
-}
-
 // CaddyModule returns the module's registration.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "portalgate", New: func() caddy.Module { return new(App) }}
@@ -152,6 +141,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	var wrong complaints
 	s, err := a.resolve()
 	wrong.add(err)
+	if a.Mail != nil {
+		a.post, err = a.Mail.post(ctx, a.LiteralSecrets)
+		wrong.add(places(a.Places).at(err))
+	}
 	wrong.add(a.guardEndpoint())
 	wrong.add(a.guardLogs(upstream.NewPrefix(s.headerPrefix)))
 	if err := wrong.err(); err != nil {
@@ -181,7 +174,11 @@ func (a *App) Start() error {
 	if err := a.stranded(); err != nil {
 		return err
 	}
-	return a.observe()
+	if err := a.observe(); err != nil {
+		return err
+	}
+	a.world.posts.add(a.post)
+	return nil
 }
 
 // Stop does nothing: open streams are drained by Caddy, and the world outlives this configuration if the next one
@@ -194,6 +191,7 @@ func (a *App) Cleanup() error {
 	if a.world == nil {
 		return nil
 	}
+	a.world.posts.remove(a.post)
 	_, err := worlds.Delete(a.key)
 	return err
 }

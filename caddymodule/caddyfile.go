@@ -61,10 +61,18 @@ func init() {
 //		literal_secrets    allow
 //		observe            <address>
 //		mail {
-//			from <sender>
-//			smtp <host:port> {
-//				username <name>
-//				password <placeholder>
+//			from     <sender>
+//			reply_to <address>
+//			<provider> ...
+//			tenant <slugs...> {
+//				from     <sender>
+//				reply_to <address>
+//				<provider> ...
+//			}
+//			region <names...> {
+//				from     <sender>
+//				reply_to <address>
+//				<provider> ...
 //			}
 //		}
 //	}
@@ -300,16 +308,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			a.LiteralSecrets = true
 			return nil
 		},
-		"mail": func(d *caddyfile.Dispenser) error {
-			a.Mail = new(Mail)
-			return block(d, "mail", at.in("mail"), map[string]option{
-				"from": one(&a.Mail.From),
-				"smtp": with(one(&a.Mail.SMTP), sub("smtp", at.in("mail"), map[string]option{
-					"username": one(&a.Mail.Username),
-					"password": one(&a.Mail.Password),
-				})),
-			})
-		},
+		"mail": mailOption(&a.Mail, at),
 	})
 }
 

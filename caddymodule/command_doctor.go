@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
+
+	"github.com/portalgate/portalgate/internal/mail"
 )
 
 // finding is one line of the doctor's.
@@ -59,7 +61,7 @@ func (e examined) wrong() (n int) {
 type doctor struct {
 	desk
 	config, redis string
-	mail          string
+	mail          []mail.Sender // whoever carries it
 	found         examined
 }
 
@@ -134,7 +136,12 @@ func (d *doctor) configuration() {
 	d.database, d.keyring, d.redis = s.database, s.keyring, s.redis
 	d.plaintext = app.PlaintextNetworks
 	if app.Mail != nil {
-		d.mail = app.Mail.SMTP
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+		defer cancel()
+		p, err := app.Mail.post(ctx, app.LiteralSecrets)
+		if err == nil { // `validate` has told it
+			d.mail = mail.Leaves(p.Sender)
+		}
 	}
 }
 

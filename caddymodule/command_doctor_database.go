@@ -3,11 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
 	"os"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/store"
 	"github.com/portalgate/portalgate/migrations"
@@ -104,34 +103,27 @@ func (d *doctor) examineKeys(ctx context.Context, s *store.Store) {
 	}
 }
 
-// examineMail sees whether somebody who speaks SMTP is there.
+// examineMail shakes hands with each provider: greeting, TLS with a certificate that holds, the password.
 func (d *doctor) examineMail(ctx context.Context) {
-	if d.mail == "" {
-		return
+	for _, s := range d.mail {
+		g, ok := s.(interface {
+			Greet(context.Context) error
+			provider() string
+		})
+		if !ok {
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, patience)
+		err := g.Greet(within)
+		cancel()
+		var f *mail.Failure
+		switch {
+		case err == nil:
+			d.found.add("mail", fine, "%s answers and takes our mail", g.provider())
+		case errors.As(err, &f) && f.Code == 0 && f.Step == mail.StepConnect:
+			d.found.add("mail", wrong, "the SMTP server cannot be reached as it must be: %v", err)
+		default:
+			d.found.add("mail", wrong, "%v", err)
+		}
 	}
-	dialer := net.Dialer{Timeout: patience}
-	conn, err := dialer.DialContext(ctx, "tcp", d.mail)
-	if err != nil {
-		d.found.add("mail", wrong, "the SMTP server cannot be reached: %v", err)
-		return
-	}
-	defer conn.Close()
-	_, port, _ := net.SplitHostPort(d.mail)
-	if port == "465" {
-		d.found.add("mail", fine, "%s can be reached", d.mail) // it greets after TLS only
-		return
-	}
-	err = conn.SetDeadline(time.Now().Add(patience))
-	greeting := make([]byte, 4)
-	if err == nil {
-		_, err = io.ReadFull(conn, greeting)
-	}
-	if err == nil && string(greeting) != "220 " && string(greeting) != "220-" {
-		err = errors.New("it says something else than 220")
-	}
-	if err != nil {
-		d.found.add("mail", wrong, "%s does not greet as an SMTP server does: %v", d.mail, err)
-		return
-	}
-	d.found.add("mail", fine, "%s answers", d.mail)
 }

@@ -208,4 +208,3 @@ func (v *preview) write(c *cobra.Command, mails []previewed) error {
 		fmt.Fprintf(w, "wrote %d files to %s\n", len(files), v.out)
 	})
 }
-

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/portalgate/portalgate/internal/mail"
 )
 
 // meter reads the counters of every world when Prometheus asks. There is one for the process, registered with each
@@ -24,12 +26,15 @@ var (
 	metricPool      = prometheus.NewDesc("portalgate_database_connections", "Open connections to PostgreSQL.", nil, nil)
 	metricTrips     = prometheus.NewDesc("portalgate_database_acquires_total", "How often a connection to PostgreSQL was taken.", nil, nil)
 	metricDegraded  = prometheus.NewDesc("portalgate_limiter_degraded_total", "Limit decisions that this process took alone because Redis did not answer.", nil, nil)
+	metricMails     = prometheus.NewDesc("portalgate_mail_tries_total", "Mails handed to a provider, by what came of it: sent, deferred, rejected.", []string{"provider", "result"}, nil)
+	metricMailTime  = prometheus.NewDesc("portalgate_mail_seconds_total", "How long all tries with a provider took together.", []string{"provider"}, nil)
+	metricMailUp    = prometheus.NewDesc("portalgate_mail_up", "Whether a provider did its work at the last try; refusing an address is doing it.", []string{"provider"}, nil)
 	metricNeighbour = prometheus.NewDesc("portalgate_neighbour_up", "Whether a neighbour was up when it was last looked at.", []string{"neighbour"}, nil)
 )
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
 		to <- d
 	}
 }
@@ -77,6 +82,17 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 	gauge(metricPool, float64(connections))
 	count(metricTrips, trips)
 	count(metricDegraded, degraded)
+	for _, c := range mailTally.Counts() {
+		for result, n := range map[string]uint64{"sent": c.Sent, "deferred": c.Deferred, "rejected": c.Rejected} {
+			count(metricMails, int64(n), c.Provider, result)
+		}
+		to <- prometheus.MustNewConstMetric(metricMailTime, prometheus.CounterValue, c.Seconds, c.Provider)
+		v := 1.0
+		if mail.Broken(c.Err) {
+			v = 0
+		}
+		gauge(metricMailUp, v, c.Provider)
+	}
 	for name, is := range up {
 		v := 0.0
 		if is {

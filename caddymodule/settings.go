@@ -89,9 +89,6 @@ func (a *App) resolve() (settings, error) {
 		_, err := observeAddress(a.Observe)
 		complain(err)
 	}
-	if a.Mail != nil && (a.Mail.From == "" || a.Mail.SMTP == "") {
-		complain(bad("mail", "needs `from` and `smtp`"))
-	}
 	complain(s.try())
 	return s, places(a.Places).at(wrong.err())
 }
@@ -135,9 +132,6 @@ func (a *App) literals() error {
 	}
 	if literalPassword(a.Redis) {
 		wrong.add(bad("redis", "has a password written out, %s {env.PORTALGATE_REDIS_URL} or {file.…}, %s", shown, trial))
-	}
-	if a.Mail != nil && literal(a.Mail.Password) {
-		wrong.add(bad("mail smtp password", "is written out, %s {file.…} or {env.…}, %s", shown, trial))
 	}
 	return wrong.err()
 }

@@ -48,6 +48,7 @@ type world struct {
 	hosts   *admission.Hosts
 	feed    *revocation.Feed
 	verdict *verdict
+	posts   posts // how mail leaves: the configurations' that run, the newest last
 
 	used []string // parts to give back
 

@@ -90,7 +90,7 @@ func (m *settingsSource) tables() string {
 		}
 		b.WriteString("| Caddyfile | JSON | Type | Default | Meaning |\n| --- | --- | --- | --- | --- |\n")
 		for _, o := range s.options {
-			caddyfile := jsonOnly[o.json]
+			caddyfile := jsonOnly[s.id+" "+o.json]
 			if len(o.caddyfile) > 0 {
 				caddyfile = "`" + strings.Join(o.caddyfile, "`, `") + "`"
 			}
@@ -126,9 +126,9 @@ func (m *settingsSource) complete() error {
 				all = append(all, fmt.Errorf("%s: the comment of %s has no sentence", s.title, o.json))
 			case o.def == "":
 				all = append(all, fmt.Errorf("%s: the comment of %s says neither `Default: ….` nor `Required.`", s.title, o.json))
-			case len(o.caddyfile) == 0 && jsonOnly[o.json] == "":
+			case len(o.caddyfile) == 0 && jsonOnly[s.id+" "+o.json] == "":
 				all = append(all, fmt.Errorf("%s: %s cannot be written in a Caddyfile; give it a subdirective, or a reason in jsonOnly", s.title, o.json))
-			case len(o.caddyfile) > 0 && jsonOnly[o.json] != "":
+			case len(o.caddyfile) > 0 && jsonOnly[s.id+" "+o.json] != "":
 				all = append(all, fmt.Errorf("%s: %s can be written in a Caddyfile; take it out of jsonOnly", s.title, o.json))
 			}
 		}
@@ -138,7 +138,19 @@ func (m *settingsSource) complete() error {
 
 // jsonOnly are fields without a subdirective, with the reason.
 var jsonOnly = map[string]string{
-	"places":              "written by the adapter",
-	"cross_site[].method": "part of `cross_site <METHOD> <path>`",
-	"cross_site[].path":   "part of `cross_site <METHOD> <path>`",
+	"portalgate places":                            "written by the adapter",
+	"http.handlers.portalgate places":              "written by the adapter",
+	"http.handlers.portalgate cross_site[].method": "part of `cross_site <METHOD> <path>`",
+	"http.handlers.portalgate cross_site[].path":   "part of `cross_site <METHOD> <path>`",
+	"portalgate mail.sender":                       "a subdirective with the provider's name",
+	"portalgate mail.tenants.*.sender":             "as above",
+	"portalgate mail.regions.*.sender":             "as above",
+	"portalgate.mail.smtp server":                  "the argument of `smtp <host:port>`",
+	"portalgate.mail.ses region":                   "the argument of `ses <region>`",
+	"portalgate.mail.failover senders":             "one provider a line",
+	"portalgate.mail.failover senders[].weight":    "means nothing here",
+	"portalgate.mail.failover senders[].sender":    "the line",
+	"portalgate.mail.split senders":                "one provider a line",
+	"portalgate.mail.split senders[].weight":       "the line's first word",
+	"portalgate.mail.split senders[].sender":       "the rest of the line",
 }

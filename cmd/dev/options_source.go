@@ -57,6 +57,11 @@ var configured = []struct{ title, id, structure, grammar, parser string }{
 	{"Global option `portalgate`", "portalgate", "App", "parseGlobal", "App.UnmarshalCaddyfile"},
 	{"Directive `portalgate`", "http.handlers.portalgate", "Handler", "parseDirective", "Handler.UnmarshalCaddyfile"},
 	{"Matcher `portalgate`", "http.matchers.portalgate", "Matcher", "Matcher.UnmarshalCaddyfile", "Matcher.UnmarshalCaddyfile"},
+	{"Mail provider `smtp`", "portalgate.mail.smtp", "MailSMTP", "MailSMTP.UnmarshalCaddyfile", "MailSMTP.UnmarshalCaddyfile"},
+	{"Mail provider `ses`", "portalgate.mail.ses", "MailSES", "MailSES.UnmarshalCaddyfile", "MailSES.UnmarshalCaddyfile"},
+	{"Mail provider `sendgrid`", "portalgate.mail.sendgrid", "MailSendGrid", "MailSendGrid.UnmarshalCaddyfile", "MailSendGrid.UnmarshalCaddyfile"},
+	{"Mail providers, one after the other: `failover`", "portalgate.mail.failover", "MailFailover", "MailFailover.UnmarshalCaddyfile", "MailFailover.UnmarshalCaddyfile"},
+	{"Mail providers, side by side: `split`", "portalgate.mail.split", "MailSplit", "MailSplit.UnmarshalCaddyfile", "MailSplit.UnmarshalCaddyfile"},
 	{"Certificates: `permission portalgate`", "tls.permission.portalgate", "Permission", "", "Permission.UnmarshalCaddyfile"},
 }
 
@@ -256,9 +261,12 @@ func (m *settingsSource) list(s *section, name, path string, written map[types.O
 			o.caddyfile = []string{p} // a block that is only the sum of what is in it
 		}
 		s.options = append(s.options, o)
-		element := strings.TrimLeft(f.kind, "[]*")
+		element := strings.TrimLeft(strings.TrimPrefix(f.kind, "map[string]"), "[]*")
 		if m.structs[element] != nil {
 			below := at + "."
+			if strings.HasPrefix(f.kind, "map[") {
+				below = at + ".*."
+			}
 			if strings.HasPrefix(f.kind, "[]") {
 				below = at + "[]."
 			}
@@ -282,8 +290,13 @@ func kindOf(t string) string {
 	case "map[string]string":
 		return "texts by name"
 	}
-	if strings.HasPrefix(t, "[]") {
+	switch {
+	case strings.HasPrefix(t, "[]"):
 		return "list of blocks"
+	case strings.HasPrefix(t, "map["):
+		return "blocks by name"
+	case t == "json.RawMessage":
+		return "module"
 	}
 	return "block"
 }
@@ -339,7 +352,7 @@ func grammarWalk(grammar string, do func(path, arguments string)) {
 		if block {
 			words = words[:len(words)-1]
 		}
-		if len(open) > 0 { // the first line names the whole
+		if len(open) > 0 && !strings.HasPrefix(words[0], "<") { // the first line names the whole; <…> has a reference of its own
 			for _, name := range strings.Split(words[0], "|") {
 				do(strings.TrimSpace(strings.Join(append(append([]string{}, open[1:]...), name), " ")), strings.Join(words[1:], " "))
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,6 +126,12 @@ func (h *Handler) UnmarshalCaddyfile() error { return nil }
 func (m *Matcher) UnmarshalCaddyfile() error { return nil }
 func (p *Permission) UnmarshalCaddyfile() error { return nil }
 `
+	var others strings.Builder
+	for _, c := range configured {
+		if !strings.Contains(whole, "type "+c.structure+" struct") {
+			fmt.Fprintf(&others, "type %[1]s struct{}\nfunc (x *%[1]s) UnmarshalCaddyfile() error { return nil }\n", c.structure)
+		}
+	}
 	documented := strings.Replace(whole, "\tTwo *Below", "\t// Says a third thing. Default: none.\n\tTwo *Below", 1)
 	for _, c := range []struct{ name, text, want string }{
 		{"a whole one", documented, ""},

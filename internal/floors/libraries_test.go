@@ -45,6 +45,9 @@ var libraries = []library{
 	{"github.com/coder/websocket", []string{"demo/erp"}, []string{"e2e", "caddymodule"}, "the demo's live feed"},
 	{"github.com/chromedp/chromedp", []string{"testenv"}, []string{"e2e", "testenv", "pages", "mail", "caddymodule"}, "a real browser in tests"},
 	{"github.com/chromedp/cdproto", []string{"testenv"}, []string{"e2e", "pages", "caddymodule"}, "what chromedp's browser is told"},
+	{"github.com/wneessen/go-mail", []string{"mail"}, nil, "a mail's form and the client's side of SMTP"},
+	{"github.com/emersion/go-smtp", []string{"demo/sink"}, nil, "the server's side of SMTP, for the demo's mailbox and for tests"},
+	{"github.com/emersion/go-sasl", []string{"demo/sink"}, nil, "what go-smtp signs clients in with"},
 	{"go.yaml.in/yaml/v3", nil, []string{"cmd/dev"}, "the compose file is read as compose reads it"},
 }
 

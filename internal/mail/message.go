@@ -29,12 +29,9 @@ type Message struct {
 	HTML     string
 	Language string // as in Content-Language
 	Date     time.Time
-}
 
-// Address is a mailbox with the name that stands before it.
-type Address struct {
-	Name  string
-	Email string
+	// Taken is told which provider took the mail and what it answered; nil: nobody wants to know.
+	Taken func(provider, answer string) `json:"-"`
 }
 
 // ErrRejected means that trying this mail again is pointless: the address does not exist, or the provider refuses it

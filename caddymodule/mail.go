@@ -1,0 +1,300 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/portalgate/portalgate/internal/mail"
+	"github.com/portalgate/portalgate/internal/portal"
+)
+
+// Mail says how mail leaves, and from whom.
+type Mail struct {
+	// The sender, as in a From header: an address, or a name and an address in angle brackets. Required.
+	From string `json:"from,omitempty"`
+	// Where answers go. Default: to the sender.
+	ReplyTo string `json:"reply_to,omitempty"`
+	// Who carries it: a module of `portalgate.mail.*`, named by its key `provider`. In the Caddyfile a subdirective with
+	// the provider's name, such as `smtp`. Required.
+	Sender json.RawMessage `json:"sender,omitempty" caddy:"namespace=portalgate.mail inline_key=provider"`
+	// What is different for tenants, by slug. Default: nothing.
+	Tenants map[string]*MailChoice `json:"tenants,omitempty"`
+	// What is different for the tenants of a region, by its name. Default: nothing.
+	Regions map[string]*MailChoice `json:"regions,omitempty"`
+}
+
+// MailChoice is what is different for some tenants.
+type MailChoice struct {
+	// Their sender. Default: everybody's.
+	From string `json:"from,omitempty"`
+	// Where answers to them go. Default: everybody's, or to a sender of their own.
+	ReplyTo string `json:"reply_to,omitempty"`
+	// Who carries their mail. Default: who carries everybody's.
+	Sender json.RawMessage `json:"sender,omitempty" caddy:"namespace=portalgate.mail inline_key=provider"`
+}
+
+const mailNamespace = "portalgate.mail"
+
+// mailTally outlives every configuration: counters that begin anew with a reload cannot be added up.
+var mailTally mail.Tally
+
+// post is how mail leaves: who carries it, and from whom it comes.
+type post struct {
+	mail.Sender
+	from    from
+	tenants map[string]from
+	regions map[string]from
+	region  func(slug string) string // nil: no tenant has one
+}
+
+type from struct{ from, replyTo mail.Address }
+
+// From is a tenant's sender, and where answers go; zero: to the sender.
+func (p *post) From(n *portal.Tenant) (sender, replyTo mail.Address) {
+	f, ok := p.tenants[n.Slug]
+	if !ok && p.region != nil {
+		f, ok = p.regions[p.region(n.Slug)]
+	}
+	if !ok {
+		f = p.from
+	}
+	return f.from, f.replyTo
+}
+
+// post loads the guests and judges the addresses. It dials nothing. Its error is complaints.
+func (m *Mail) post(ctx caddy.Context, literals bool) (*post, error) {
+	var wrong complaints
+	route := &mail.Route{Tenants: map[string]mail.Sender{}, Regions: map[string]mail.Sender{}}
+	p := &post{Sender: route, tenants: map[string]from{}, regions: map[string]from{}}
+	if m.From == "" || m.Sender == nil {
+		wrong.add(bad("mail", "needs `from` and somebody who carries it, such as `smtp host:587`"))
+	}
+	p.from = readFrom("mail", m.From, m.ReplyTo, from{}, &wrong)
+	route.Default = loadSender(ctx, m, m.Sender, "mail", literals, &wrong)
+	for kind, all := range map[string]map[string]*MailChoice{"tenant": m.Tenants, "region": m.Regions} {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			c, at := all[name], "mail "+kind+" "+name
+			f := readFrom(at, c.From, c.ReplyTo, p.from, &wrong)
+			s := route.Default
+			if c.Sender != nil {
+				s = loadSender(ctx, c, c.Sender, at, literals, &wrong)
+			}
+			if kind == "tenant" {
+				p.tenants[name], route.Tenants[name] = f, s
+			} else {
+				p.regions[name], route.Regions[name] = f, s
+			}
+		}
+	}
+	route.RegionOf = func(slug string) string {
+		if p.region == nil {
+			return ""
+		}
+		return p.region(slug)
+	}
+	return p, wrong.err()
+}
+
+// readFrom reads the two addresses, where they are given.
+func readFrom(at, sender, replyTo string, otherwise from, wrong *complaints) from {
+	out := otherwise
+	var err error
+	if sender != "" {
+		out = from{}
+		if out.from, err = mail.ParseAddress(sender); err != nil {
+			wrong.add(bad(at+" from", "%q is %v", sender, err))
+		}
+	}
+	if replyTo != "" {
+		if out.replyTo, err = mail.ParseAddress(replyTo); err != nil {
+			wrong.add(bad(at+" reply_to", "%q is %v", replyTo, err))
+		}
+	}
+	return out
+}
+
+// loadSender loads the guest of a struct's field Sender and has its mails counted. What it complains about is placed
+// below where it stands.
+func loadSender(ctx caddy.Context, holder any, raw json.RawMessage, at string, literals bool, wrong *complaints) mail.Sender {
+	if raw == nil {
+		return nil
+	}
+	if !literals {
+		writtenOut(raw, at, wrong)
+	}
+	guest, err := ctx.LoadModule(holder, "Sender")
+	if err != nil {
+		var all complaints
+		if !errors.As(err, &all) {
+			wrong.add(bad(at, "%v", err))
+			return nil
+		}
+		for _, one := range all {
+			var c *complaint
+			if errors.As(one, &c) {
+				c.option = at + " " + c.option
+			}
+		}
+		wrong.add(all)
+		return nil
+	}
+	s, ok := guest.(mail.Sender)
+	if !ok {
+		wrong.add(bad(at, "the module %T carries no mail", guest))
+		return nil
+	}
+	if _, parted := s.(mail.Parted); parted {
+		return s // whoever it sends by is counted
+	}
+	name := string(guest.(caddy.Module).CaddyModule().ID.Name())
+	if named, ok := guest.(interface{ provider() string }); ok {
+		name = named.provider()
+	}
+	return mailTally.Of(name, s)
+}
+
+// writtenOut complains about secrets that stand in a guest's configuration themselves, at any depth and in guests of
+// other people too.
+func writtenOut(raw json.RawMessage, at string, wrong *complaints) {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil {
+		for _, one := range list {
+			writtenOut(one, at, wrong)
+		}
+		return
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return
+	}
+	var provider string
+	if json.Unmarshal(fields["provider"], &provider) == nil {
+		at += " " + provider
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		var text string
+		switch secret := strings.Contains(name, "password") || strings.Contains(name, "secret") || strings.HasSuffix(name, "key"); {
+		case json.Unmarshal(fields[name], &text) != nil:
+			writtenOut(fields[name], at, wrong)
+		case secret && literal(text):
+			wrong.add(bad(at+" "+name, "is written out, which the admin API and Caddy's autosave file would show ({$VAR} too: it is replaced before); use {file.…} or {env.…}, or `literal_secrets allow` for a trial"))
+		}
+	}
+}
+
+// mailOption reads the block. Each registered provider is a subdirective by its own name: a new one touches nothing here.
+func mailOption(to **Mail, at noting) option {
+	return func(d *caddyfile.Dispenser) error {
+		*to = &Mail{Tenants: map[string]*MailChoice{}, Regions: map[string]*MailChoice{}}
+		m := *to
+		options := map[string]option{
+			"from":     one(&m.From),
+			"reply_to": one(&m.ReplyTo),
+			"tenant":   choiceOption("tenant", m.Tenants, at.in("mail")),
+			"region":   choiceOption("region", m.Regions, at.in("mail")),
+		}
+		senders(&m.Sender, at.in("mail"), options)
+		return block(d, "mail", at.in("mail"), options, "tenant", "region")
+	}
+}
+
+// choiceOption reads the names and the block of `tenant` or `region`.
+func choiceOption(kind string, to map[string]*MailChoice, at noting) option {
+	return func(d *caddyfile.Dispenser) error {
+		var names []string
+		for d.NextArg() {
+			names = append(names, d.Val())
+		}
+		if len(names) == 0 {
+			return d.Errf("%s takes one name or more, and a block", kind)
+		}
+		c := new(MailChoice)
+		below := at.in(kind + " " + names[0])
+		options := map[string]option{
+			"from":     one(&c.From),
+			"reply_to": one(&c.ReplyTo),
+		}
+		senders(&c.Sender, below, options)
+		if err := block(d, kind, below, options); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if to[name] != nil {
+				return d.Errf("mail has %s %q twice; leave one", kind, name)
+			}
+			to[name] = c
+			if at.places != nil {
+				for place, line := range maps.Clone(*at.places) {
+					if rest, ok := strings.CutPrefix(place, below.parent+" "); ok {
+						(*at.places)[at.in(kind+" "+name).parent+" "+rest] = line
+					}
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// senders adds every registered provider to a block's options.
+func senders(to *json.RawMessage, at noting, options map[string]option) {
+	for _, m := range caddy.GetModules(mailNamespace) {
+		name := m.ID.Name()
+		options[name] = func(d *caddyfile.Dispenser) error {
+			if *to != nil {
+				return d.Errf("a mail has one provider, and %s is one more; join them with failover or split", name)
+			}
+			raw, err := sender(d, name, at)
+			*to = raw
+			return err
+		}
+	}
+}
+
+// sender reads a provider's segment, and notes the places of what is in it.
+func sender(d *caddyfile.Dispenser, name string, at noting) (json.RawMessage, error) {
+	m, err := caddy.GetModule(mailNamespace + "." + name)
+	if err != nil {
+		return nil, d.Errf("there is no mail provider %q", name)
+	}
+	guest, ok := m.New().(caddyfile.Unmarshaler)
+	if !ok {
+		return nil, d.Errf("the mail provider %q can be configured in JSON only", name)
+	}
+	tokens := d.NextSegment()
+	if at.places == nil {
+		at.places = new(map[string]string) // inside another provider, whose segment has been walked
+		*at.places = places{}
+	}
+	var open []string
+	below, line := at.parent, -1
+	for _, t := range tokens { // where each option of the guest stands, whosever it is
+		switch first := t.Line != line; {
+		case t.Text == "{":
+			open = append(open, below)
+		case t.Text == "}" && len(open) > 0:
+			open = open[:len(open)-1]
+		case first:
+			within := at.parent
+			if len(open) > 0 {
+				within = open[len(open)-1]
+			}
+			below = within + " " + t.Text
+			if _, known := (*at.places)[below]; !known {
+				(*at.places)[below] = fmt.Sprintf("%s:%d", t.File, t.Line)
+			}
+		}
+		line = t.Line
+	}
+	if err := guest.UnmarshalCaddyfile(caddyfile.NewDispenser(tokens)); err != nil {
+		return nil, err
+	}
+	return caddyconfig.JSONModuleObject(guest, "provider", name, nil), nil
+}
