@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/portalgate/portalgate/internal/admission"
+	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/upstream"
 )
@@ -107,7 +108,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // judge reads the rules that need nothing but themselves and the place of our own pages.
 func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
-	rules.Prefix = prefix
+	rules.Prefix, rules.LinkPages = prefix, pages.LinkPages
 	var wrong complaints
 	read := func(option string, in []string) (out []admission.Pattern) {
 		for _, s := range in {

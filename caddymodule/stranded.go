@@ -18,6 +18,9 @@ func (a *App) met(server *caddyhttp.Server) {
 	// Caddy keeps what it has loaded to itself. A field of another name reads as "trusts somebody", which says nothing.
 	source := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
 	trusts := !source.IsValid() || !source.IsNil() || server.TrustedProxiesRaw != nil || server.TrustedProxiesUnix
+	if len(server.TLSConnPolicies) == 0 {
+		a.world.listens(server)
+	}
 	if len(server.TLSConnPolicies) == 0 && !trusts {
 		a.plain++
 	}

@@ -44,9 +44,11 @@ func (w *world) sweep(ctx context.Context) error {
 			continue
 		}
 		done[e.Tenant] = true
-		for n := int64(sweepBatch); n == sweepBatch; {
-			if n, err = w.store.SweepLockouts(ctx, e.Tenant, w.now(), sweepBatch); err != nil {
-				return err
+		for _, sweep := range []func(context.Context, portal.TenantID, time.Time, int) (int64, error){w.store.SweepLockouts, w.store.SweepLetters} {
+			for n := int64(sweepBatch); n == sweepBatch; {
+				if n, err = sweep(ctx, e.Tenant, w.now(), sweepBatch); err != nil {
+					return err
+				}
 			}
 		}
 	}

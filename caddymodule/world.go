@@ -15,6 +15,7 @@ import (
 
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -48,7 +49,8 @@ type world struct {
 	hosts   *admission.Hosts
 	feed    *revocation.Feed
 	verdict *verdict
-	posts   posts // how mail leaves: the configurations' that run, the newest last
+	letters chan struct{} // wakes the courier
+	posts   posts         // how mail leaves: the configurations' that run, the newest last
 
 	used []string // parts to give back
 
@@ -58,6 +60,8 @@ type world struct {
 	why    atomic.Pointer[error]  // the last complaint, for health
 	judged chan struct{}          // closed when the database was asked for the first time
 	once   sync.Once              // that
+
+	plainPort atomic.Int64 // where a gate listens without TLS; 0: nowhere
 
 	isCut atomic.Bool // neither server answers
 	watch watch       // what was seen of the neighbours
@@ -69,7 +73,7 @@ type world struct {
 
 // newWorld builds and dials nothing.
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
-	w = &world{settings: s, judged: make(chan struct{}), ended: revocation.NewSet(2 * session.FactsLife)}
+	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1), ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
 	defer func() {
 		if err != nil {
@@ -80,7 +84,12 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		return nil, err
 	}
 	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
+	press, err := mail.NewPress(nil)
+	if err != nil {
+		return nil, fmt.Errorf("portalgate: mail: %w", err)
+	}
 	w.auth = auth.New(auth.Deps{
+		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: press.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
 		Store: w.store, Hasher: w.hasher, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})
@@ -230,6 +239,7 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 		w.auth.Run(run, func(err error) { w.log.Load().Warn("writing counted refusals", zap.Error(err)) })
 	})
 	w.running.Go(func() { w.refresh(run) })
+	w.running.Go(func() { w.courier(run) })
 	w.running.Go(func() { w.sweepNowAndThen(run) })
 	w.running.Go(func() { w.watchBoth(run) })
 	return nil

@@ -15,7 +15,7 @@ type Statements struct {
 }
 
 // Listen makes PostgreSQL log every statement of connections that the gateway's role opens from now on. What comes by
-// the clock, whether or not anybody does, is left out: the feed's question every second, and the sign of life that the
+// the clock, whether or not anybody does, is left out: the feed's question every second, the courier's, and the sign of life that the
 // pool asks of a connection which was idle for a second.
 func (w *World) Listen(ctx context.Context) (*Statements, error) {
 	if _, err := w.owner.Exec(ctx, `alter role app set log_statement = 'all'`); err != nil {
@@ -47,7 +47,7 @@ func (s *Statements) Next() ([]string, error) {
 		}
 		said = strings.TrimSpace(said)
 		asked := strings.HasPrefix(said, "statement: ") || strings.HasPrefix(said, "execute ")
-		if asked && said != "statement: -- ping" && !strings.Contains(said, "from portalgate.changes(") {
+		if asked && said != "statement: -- ping" && !strings.Contains(said, "from portalgate.changes(") && !strings.Contains(said, "from portalgate.claim(") {
 			out = append(out, said)
 		}
 	}
