@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// benchRow is a promise about speed, and how it is measured.
+// benchRow is a promise about speed, and how it is measured. Where one promise has several bounds it has several rows
+// of one number, which are measured together.
 type benchRow struct {
 	name, what string
-	bound      float64
-	atLeast    bool // the figure must reach the bound; else stay below it
-	judged     bool // false: measured, and no part of the verdict
+	bound, aim float64 // what must be reached, and what we should like to reach
+	atLeast    bool    // the figure must reach the bound; else stay below it
+	judged     bool    // false: measured, and no part of the verdict
+	at         float64 // which quantile of the series is the figure; 0: the median
 	form       string
 	measure    func(context.Context, *bench) (series, string, error)
 }
@@ -28,13 +30,13 @@ type benchRow struct {
 // the same collector settings.
 func benchRows() []benchRow {
 	return []benchRow{
-		{"P1", "signed-in throughput / B, 1 KB answers", 0.93, true, true, "%.3f", throughputSmall},
-		{"P2", "CPU of a signed-in request / B", 1.10, false, true, "%.3f", cpuSmall},
-		{"P3", "signed-in throughput / B, 64 KB answers", 0.93, true, false, "%.3f", throughputLarge},
-		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, false, true, "%.4g", serverCalls},
-		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, false, true, "%.0f", verification},
-		{"P11", "sign-ins per second / bare argon2id", 0.90, true, true, "%.3f", signIns},
-		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, false, true, "%.3f", forgeries},
+		{"P1", "signed-in throughput / B, 1 KB answers", 0.93, 0.97, true, true, 0, "%.3f", throughputSmall},
+		{"P2", "CPU of a signed-in request / B", 1.10, 1.05, false, true, 0, "%.3f", cpuSmall},
+		{"P3", "signed-in throughput / B, 64 KB answers", 0.93, 0.98, true, false, 0, "%.3f", throughputLarge},
+		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, 0, false, true, 0, "%.4g", serverCalls},
+		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, 300, false, true, 0, "%.0f", verification},
+		{"P11", "sign-ins per second / bare argon2id", 0.90, 0.95, true, true, 0, "%.3f", signIns},
+		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, 0.4, false, true, 0, "%.3f", forgeries},
 	}
 }
 
@@ -55,11 +57,18 @@ type figure struct {
 	note   string
 }
 
+func (f figure) value() float64 {
+	if f.at == 0 {
+		return f.series.median()
+	}
+	return f.series.quantile(f.at)
+}
+
 func (f figure) met() bool {
 	if f.atLeast {
-		return f.series.median() >= f.bound
+		return f.value() >= f.bound
 	}
-	return f.series.median() <= f.bound
+	return f.value() <= f.bound
 }
 
 func (f figure) cells() []string {
@@ -75,11 +84,11 @@ func (f figure) cells() []string {
 	case !f.met():
 		verdict = "MISSES"
 	}
-	return []string{f.name, f.what, relation + fmt.Sprintf("%g", f.bound), fmt.Sprintf(f.form, f.series.median()),
+	return []string{f.name, f.what, relation + fmt.Sprintf("%g", f.bound), fmt.Sprintf("%g", f.aim), fmt.Sprintf(f.form, f.value()),
 		fmt.Sprintf(f.form+" to "+f.form, f.series.quantile(0.25), f.series.quantile(0.75)), verdict}
 }
 
-var benchColumns = []string{"row", "what", "target", "median", "quartiles", "verdict"}
+var benchColumns = []string{"row", "what", "target", "aim", "figure", "quartiles", "verdict"}
 
 func benchVerb(ctx context.Context, r *run, args []string) error {
 	if len(args) > 0 && args[0] == hashingWorker {
@@ -132,11 +141,15 @@ func (b *bench) measure(ctx context.Context, names []string) ([]figure, error) {
 		known := rows
 		rows = nil
 		for _, n := range names {
-			i := slices.IndexFunc(known, func(r benchRow) bool { return strings.EqualFold(r.name, n) })
-			if i < 0 {
+			before := len(rows)
+			for _, r := range known {
+				if number, _, _ := strings.Cut(r.name, " "); strings.EqualFold(number, n) {
+					rows = append(rows, r)
+				}
+			}
+			if len(rows) == before {
 				return nil, fmt.Errorf("there is no row %q; flags come before the rows", n)
 			}
-			rows = append(rows, known[i])
 		}
 	}
 	people := 400
@@ -160,7 +173,7 @@ func (b *bench) measure(ctx context.Context, names []string) ([]figure, error) {
 			return nil, fmt.Errorf("%s: %w", row.name, err)
 		}
 		f := figure{row, s, note}
-		b.r.say("%-4s "+row.form+"  %s", row.name, s.median(), note)
+		b.r.say("%-4s "+row.form+"  %s", row.name, f.value(), note)
 		figures = append(figures, f)
 	}
 	return figures, nil

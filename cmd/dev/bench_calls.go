@@ -57,7 +57,7 @@ func (b *bench) calls(ctx context.Context, loads func(*gateway) []*target) (c ca
 		return c, err
 	}
 	defer heard.Close()
-	g, err := b.start(ctx, "watched", true)
+	g, err := b.start(ctx, "watched", site{gated: true})
 	if err != nil {
 		return c, err
 	}

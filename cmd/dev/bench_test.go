@@ -36,6 +36,8 @@ func TestAFigureIsHeldAgainstItsTarget(t *testing.T) {
 		{benchRow{bound: 1.10, judged: true, form: "%.2f"}, series{1.2, 1.0, 1.11}, "MISSES"},
 		{benchRow{bound: 0.93, atLeast: true, form: "%.2f"}, series{0.5}, "misses (no target yet)"},
 		{benchRow{bound: 1, judged: true, form: "%.2f"}, series{math.NaN()}, "MISSES"},
+		{benchRow{bound: 1, judged: true, at: 1, form: "%.2f"}, series{0, 0, 2}, "MISSES"},
+		{benchRow{bound: 1, judged: true, at: 0.5, form: "%.2f"}, series{0, 0, 2}, "meets"},
 	} {
 		cells := figure{benchRow: c.row, series: c.s}.cells()
 		if got := cells[len(cells)-1]; got != c.verdict {
@@ -47,7 +49,7 @@ func TestAFigureIsHeldAgainstItsTarget(t *testing.T) {
 func TestTheTableIsWrittenBetweenItsMarksOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "README.md")
-	figures := []figure{{benchRow{name: "P1", what: "throughput", bound: 0.93, atLeast: true, judged: true, form: "%.2f"}, series{0.94, 0.96, 0.98}, ""}}
+	figures := []figure{{benchRow{name: "P1", what: "throughput", bound: 0.93, aim: 0.97, atLeast: true, judged: true, form: "%.2f"}, series{0.94, 0.96, 0.98}, ""}}
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	write := func() error { return writeFigures(path, figures, at, "a machine", "go run ./cmd/dev bench") }
 
@@ -78,9 +80,9 @@ func TestTheTableIsWrittenBetweenItsMarksOnly(t *testing.T) {
 		want := "before\n" + benchBegin + `
 Measured on 24 November 2026 with ` + "`go run ./cmd/dev bench`" + ` (a machine).
 
-| row | what | target | median | quartiles | verdict |
-| --- | --- | --- | --- | --- | --- |
-| P1 | throughput | ≥ 0.93 | 0.96 | 0.95 to 0.97 | meets |
+| row | what | target | aim | figure | quartiles | verdict |
+| --- | --- | --- | --- | --- | --- | --- |
+| P1 | throughput | ≥ 0.93 | 0.97 | 0.96 | 0.95 to 0.97 | meets |
 ` + benchEnd + "\nafter\n"
 		if b, _ := os.ReadFile(path); string(b) != want {
 			t.Errorf("the file is\n%s\nand should be\n%s", b, want)
