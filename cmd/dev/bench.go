@@ -33,10 +33,13 @@ func benchRows() []benchRow {
 		{"P1", "signed-in throughput / B, 1 KB answers", 0.93, 0.97, true, true, 0, "%.3f", throughputSmall},
 		{"P2", "CPU of a signed-in request / B", 1.10, 1.05, false, true, 0, "%.3f", cpuSmall},
 		{"P3", "signed-in throughput / B, 64 KB answers", 0.93, 0.98, true, false, 0, "%.3f", throughputLarge},
+		{"P5", "signed-in throughput as shipped / bare Caddy with Go's own collector settings", 1.00, 1.03, true, false, 0, "%.3f", shipped},
 		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, 0, false, true, 0, "%.4g", serverCalls},
 		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, 300, false, true, 0, "%.0f", verification},
 		{"P11", "sign-ins per second / bare argon2id", 0.90, 0.95, true, true, 0, "%.3f", signIns},
+		{"P15", "a limit's decision in this process, ns", 500, 200, false, false, 0, "%.0f", decision},
 		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, 0.4, false, true, 0, "%.3f", forgeries},
+		{"P20", "a refused POST: µs of CPU before limits and checks of a password", 50, 20, false, false, 0, "%.1f", refusals},
 	}
 }
 

@@ -119,7 +119,8 @@ func (b *benchWorld) run(name string, s site) (*gateway, error) {
 	g.cmd = exec.Command(filepath.Join(b.dir, "portalgate"), "run", "--config", file)
 	g.cmd.Stdout, g.cmd.Stderr = out, out
 	g.cmd.Dir = b.dir
-	g.cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
+	// The collector is as we ship it, whatever is set for this program.
+	g.cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir, "GOGC=", "GOMEMLIMIT=")
 	env := maps.Clone(b.world.Environment)
 	maps.Copy(env, s.env)
 	for k, v := range env {

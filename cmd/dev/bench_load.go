@@ -189,6 +189,12 @@ func (l *load) run(warm, d time.Duration) tally {
 	return t
 }
 
+func (l *load) hangUp() {
+	for _, c := range l.callers {
+		c.close()
+	}
+}
+
 func callers(n int, addr string) []*caller {
 	out := make([]*caller, n)
 	for i := range out {
