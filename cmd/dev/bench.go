@@ -37,9 +37,12 @@ func benchRows() []benchRow {
 		{"P5", "signed-in throughput as shipped / bare Caddy with Go's own collector settings", 1.00, 1.03, true, false, 0, "%.3f", shipped},
 		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, 0, false, true, 0, "%.4g", serverCalls},
 		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, 300, false, true, 0, "%.0f", verification},
+		{"P10", "an ending is refused at another gateway, p99, ms", 10, 2, false, true, 0.99, "%.1f", endings},
+		{"P10 cut", "the same after Redis has gone, p99, ms", 2000, 1000, false, true, 0.99, "%.1f", endingsCut},
 		{"P11", "sign-ins per second / bare argon2id", 0.90, 0.95, true, true, 0, "%.3f", signIns},
 		{"P12", "p99 of signed-in requests while more sign in than can be checked / in quiet", 1.5, 1.25, false, false, 0, "%.2f", storm},
 		{"P15", "a limit's decision in this process, ns", 500, 200, false, false, 0, "%.0f", decision},
+		{"P16", "guesses checked / guesses that may be, in parallel at two gateways", 1.00, 1.00, false, true, 1, "%.2f", guesses},
 		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, 0.4, false, true, 0, "%.3f", forgeries},
 		{"P20", "a refused POST: µs of CPU before limits and checks of a password", 50, 20, false, false, 0, "%.1f", refusals},
 	}

@@ -193,9 +193,21 @@ func knock(p *person) []byte {
 	return b.Bytes()
 }
 
-// signIn gives the first n people a new session at a gateway, a few at a time: there is a short queue for hashing.
-func (b *benchWorld) signIn(g *gateway, n int) error {
-	errs := make([]error, n)
+// signOut is the end of a session.
+func (p *person) signOut() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "POST /auth/logout HTTP/1.1\r\nHost: %s\r\n", benchHost)
+	browser(&b, p.network)
+	fmt.Fprintf(&b, "Accept: text/html\r\nOrigin: https://%s\r\nCookie: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 0\r\n\r\n", benchHost, p.cookie)
+	return b.Bytes()
+}
+
+// signIn gives the first n people a new session at a gateway.
+func (b *benchWorld) signIn(g *gateway, n int) error { return b.signInAt(g, b.people[:n]) }
+
+// signInAt gives people a new session at a gateway, a few at a time: there is a short queue for hashing.
+func (b *benchWorld) signInAt(g *gateway, people []person) error {
+	errs := make([]error, len(people))
 	var (
 		next atomic.Int64
 		all  sync.WaitGroup
@@ -204,8 +216,8 @@ func (b *benchWorld) signIn(g *gateway, n int) error {
 		all.Go(func() {
 			c := caller{addr: g.addr}
 			defer c.close()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				errs[i] = b.people[i].signIn(&c)
+			for i := int(next.Add(1)) - 1; i < len(people); i = int(next.Add(1)) - 1 {
+				errs[i] = people[i].signIn(&c)
 			}
 		})
 	}
