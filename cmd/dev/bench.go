@@ -41,8 +41,11 @@ func benchRows() []benchRow {
 		{"P10 cut", "the same after Redis has gone, p99, ms", 2000, 1000, false, true, 0.99, "%.1f", endingsCut},
 		{"P11", "sign-ins per second / bare argon2id", 0.90, 0.95, true, true, 0, "%.3f", signIns},
 		{"P12", "p99 of signed-in requests while more sign in than can be checked / in quiet", 1.5, 1.25, false, false, 0, "%.2f", storm},
+		{"P13", "memory of 500 sign-ins at once beyond 500 visits / slots × 19 MiB", 1, 1, false, true, 1, "%.2f", siege},
 		{"P15", "a limit's decision in this process, ns", 500, 200, false, false, 0, "%.0f", decision},
 		{"P16", "guesses checked / guesses that may be, in parallel at two gateways", 1.00, 1.00, false, true, 1, "%.2f", guesses},
+		{"P18", "start to the first answer / bare Caddy", 1.3, 1.1, false, false, 0, "%.2f", firstAnswer},
+		{"P18 idle", "idle memory beyond bare Caddy, MiB", 15, 8, false, false, 0, "%.1f", idleMemory},
 		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, 0.4, false, true, 0, "%.3f", forgeries},
 		{"P20", "a refused POST: µs of CPU before limits and checks of a password", 50, 20, false, false, 0, "%.1f", refusals},
 	}
@@ -55,7 +58,9 @@ type bench struct {
 	brief  bool
 	rounds int
 	round  time.Duration
-	small  []pair // the rounds that P1 and P2 share
+	small  []pair         // the rounds that P1 and P2 share
+	begun  [][2]beginning // those of P18, with the gate and without it
+	sieges int            // of P13, so far
 }
 
 // figure is a row that was measured.
