@@ -44,6 +44,10 @@ func benchRows() []benchRow {
 		{"P13", "memory of 500 sign-ins at once beyond 500 visits / slots × 19 MiB", 1, 1, false, true, 1, "%.2f", siege},
 		{"P15", "a limit's decision in this process, ns", 500, 200, false, false, 0, "%.0f", decision},
 		{"P16", "guesses checked / guesses that may be, in parallel at two gateways", 1.00, 1.00, false, true, 1, "%.2f", guesses},
+		{"P17", "requests lost over reloads / B's", 1, 1, false, true, 0, "%.2f", reloadLost},
+		{"P17 wrong", "wrong answers over reloads", 0, 0, false, true, 1, "%.0f", reloadWrong},
+		{"P17 new", "connections opened to PostgreSQL and Redis over reloads", 0, 0, false, true, 0, "%.0f", reloadConnections},
+		{"P17 p99", "p99 over reloads / B's", 1.25, 1.1, false, true, 0, "%.2f", reloadLate},
 		{"P18", "start to the first answer / bare Caddy", 1.3, 1.1, false, false, 0, "%.2f", firstAnswer},
 		{"P18 idle", "idle memory beyond bare Caddy, MiB", 15, 8, false, false, 0, "%.1f", idleMemory},
 		{"P19", "CPU of a forged cookie / a signed-in request, no server call", 0.5, 0.4, false, true, 0, "%.3f", forgeries},
@@ -61,6 +65,8 @@ type bench struct {
 	small  []pair         // the rounds that P1 and P2 share
 	begun  [][2]beginning // those of P18, with the gate and without it
 	sieges int            // of P13, so far
+	turned []upheaval     // the rounds of P17
+	asked  int            // how often Redis was asked for them
 }
 
 // figure is a row that was measured.

@@ -31,6 +31,7 @@ type site struct {
 	admin   bool              // it has an admin endpoint
 	app     string            // further options of the gate's app
 	answers string            // what a bare gateway does with everything, in place of handing it on
+	turn    int               // tells the configurations of one gateway apart
 	env     map[string]string // on top of the world's
 }
 
@@ -66,6 +67,7 @@ func (b *benchWorld) config(port int, socket string, s site) string {
 	}
 	return fmt.Sprintf(`{
 	admin %s
+	grace_period %ds
 	persist_config off
 	auto_https off
 	log {
@@ -80,7 +82,7 @@ func (b *benchWorld) config(port int, socket string, s site) string {
 http://:%d {
 	bind 127.0.0.1%s
 }
-`, admin, app, port, handler)
+`, admin, 30+s.turn, app, port, handler)
 }
 
 // start runs a gateway on the measured core, and waits until it answers.

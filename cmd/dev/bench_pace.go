@@ -26,7 +26,7 @@ func (l *load) pace(rate float64, d time.Duration, seed uint64) (t tally, times 
 		all.Go(func() {
 			gaps := rand.New(rand.NewPCG(seed, uint64(i)))
 			var mine series
-			var bad int
+			var bad, gone int
 			var first string
 			due := 0.0
 			for n := 0; ; n++ {
@@ -35,7 +35,18 @@ func (l *load) pace(rate float64, d time.Duration, seed uint64) (t tally, times 
 				}
 				at := began.Add(time.Duration(due * 1e9))
 				time.Sleep(time.Until(at))
+				if i < l.fresh {
+					c.close()
+				}
+				kept := c.conn != nil
 				a, err := c.ask(l.ask(i, n))
+				if l.lossy && kept && err != nil && c.heard == 0 {
+					a, err = c.ask(l.ask(i, n)) // as a browser does: the server had ended the connection meanwhile
+				}
+				if l.lossy && err != nil {
+					gone++
+					continue
+				}
 				if err == nil && l.right(i, a) {
 					mine = append(mine, float64(time.Since(at).Microseconds()))
 					continue
@@ -52,6 +63,7 @@ func (l *load) pace(rate float64, d time.Duration, seed uint64) (t tally, times 
 			mu.Lock()
 			defer mu.Unlock()
 			times = append(times, mine...)
+			t.lost += gone
 			if t.wrong += bad; t.first == "" {
 				t.first = first
 			}
