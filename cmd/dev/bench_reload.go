@@ -11,10 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// upheaval is one round of P17: what reloads did to the requests at a gateway behind the gate and at a bare one.
+// upheaval is one round of P17: what reloads did to the requests at a gateway behind the gate and at a bare one. Where
+// something else is changed the gate goes on as it was; where its own settings are it begins anew, and reads the
+// sessions again that it knew.
 type upheaval struct {
-	gate, bare  shaken
-	connections int // that the gate opened to PostgreSQL and Redis
+	kept, anew, bare shaken
+	connections      [2]int // that the gate opened to PostgreSQL, beyond those by which its pool grew, and to Redis
 }
 
 // shaken is what came of requests during reloads.
@@ -54,10 +56,8 @@ func (b *bench) upheavals(ctx context.Context) (err error) {
 	}
 	for _, t := range targets {
 		t.load.fresh, t.load.lossy = connections/3, true
-		for range 3 { // pools are as they will be
-			if err := b.reload(ctx, t.g); err != nil {
-				return err
-			}
+		if _, err := b.shake(ctx, t, most/4, b.rounds, true); err != nil { // pools are as they will be
+			return err
 		}
 	}
 	counted, err := b.counter(ctx)
@@ -71,15 +71,18 @@ func (b *bench) upheavals(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if u.gate, err = b.shake(ctx, targets[0], most/4, i); err != nil {
+		if u.kept, err = b.shake(ctx, targets[0], most/4, i, false); err != nil {
+			return err
+		}
+		if u.anew, err = b.shake(ctx, targets[0], most/4, i, true); err != nil {
 			return err
 		}
 		after, err := b.established(ctx, counted)
 		if err != nil {
 			return err
 		}
-		u.connections = after - before
-		if u.bare, err = b.shake(ctx, targets[1], most/4, i); err != nil {
+		u.connections = [2]int{after.postgres - before.postgres - max(0, after.open-before.open), after.redis - before.redis}
+		if u.bare, err = b.shake(ctx, targets[1], most/4, i, false); err != nil {
 			return err
 		}
 		b.turned = append(b.turned, u)
@@ -88,7 +91,7 @@ func (b *bench) upheavals(ctx context.Context) (err error) {
 }
 
 // shake asks a gateway at a rate, and gives it another configuration four times a second, or as often as it can take it.
-func (b *bench) shake(ctx context.Context, t *target, rate float64, seed int) (s shaken, err error) {
+func (b *bench) shake(ctx context.Context, t *target, rate float64, seed int, anew bool) (s shaken, err error) {
 	type seen struct {
 		tally tally
 		times series
@@ -103,7 +106,7 @@ func (b *bench) shake(ctx context.Context, t *target, rate float64, seed int) (s
 	for next := began; err == nil && time.Since(began) < d-200*time.Millisecond; s.reloads++ {
 		next = next.Add(250 * time.Millisecond)
 		time.Sleep(time.Until(next))
-		err = b.reload(ctx, t.g)
+		err = b.reload(ctx, t.g, anew)
 	}
 	got := <-done
 	s.tally, s.late = got.tally, got.times.quantile(0.99)
@@ -113,10 +116,10 @@ func (b *bench) shake(ctx context.Context, t *target, rate float64, seed int) (s
 	return s, err
 }
 
-// reload gives a gateway a configuration that differs from the last one, so that it begins anew.
-func (b *bench) reload(ctx context.Context, g *gateway) error {
+// reload gives a gateway a configuration that differs from the last one; anew: in the gate's own settings.
+func (b *bench) reload(ctx context.Context, g *gateway, anew bool) error {
 	g.turn = 1 - g.turn
-	if g.gated {
+	if g.gated && anew {
 		g.app = fmt.Sprintf("assertion_audience by-%d", g.turn)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/load", strings.NewReader(b.config(g.port, g.socket, g.site)))
@@ -153,66 +156,84 @@ func (b *bench) counter(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// established is how many connections were ever made to PostgreSQL and Redis, but for our own questions.
-func (b *bench) established(ctx context.Context, conn *pgx.Conn) (n int, err error) {
-	if err := conn.QueryRow(ctx, `select sessions from pg_stat_database where datname = current_database()`).Scan(&n); err != nil {
-		return 0, fmt.Errorf("counting connections to PostgreSQL: %w", err)
+// reckoning is how many connections there ever were, and how many are open to PostgreSQL.
+type reckoning struct{ postgres, open, redis int }
+
+// established reckons, without our own questions to Redis.
+func (b *bench) established(ctx context.Context, conn *pgx.Conn) (n reckoning, err error) {
+	if err := conn.QueryRow(ctx, `select sessions, numbackends from pg_stat_database where datname = current_database()`).Scan(&n.postgres, &n.open); err != nil {
+		return n, fmt.Errorf("counting connections to PostgreSQL: %w", err)
 	}
 	if b.world.Redis == nil {
 		return n, nil
 	}
-	made, err := b.redisSays("stats", "total_connections_received")
+	n.redis, err = b.redisSays("stats", "total_connections_received")
 	b.asked++
-	return n + made - b.asked, err
+	n.redis -= b.asked
+	return n, err
 }
 
-// overReloads picks a figure of each round.
-func (b *bench) overReloads(ctx context.Context, figure func(upheaval) float64) (s series, all upheaval, err error) {
+// overReloads picks a figure of each round, and sums up what happened in all.
+func (b *bench) overReloads(ctx context.Context, figure func(upheaval) float64) (s series, gate, bare shaken, err error) {
 	if err := b.upheavals(ctx); err != nil {
-		return nil, all, err
+		return nil, gate, bare, err
 	}
 	for _, u := range b.turned {
 		s = append(s, figure(u))
-		for _, x := range []struct{ to, from *shaken }{{&all.gate, &u.gate}, {&all.bare, &u.bare}} {
-			x.to.answers += x.from.answers
-			x.to.lost += x.from.lost
-			x.to.wrong += x.from.wrong
-			x.to.reloads += x.from.reloads
-			if x.to.first == "" {
-				x.to.first = x.from.first
-			}
-		}
-		all.connections += u.connections
+		gate.add(u.kept)
+		gate.add(u.anew)
+		bare.add(u.bare)
 	}
-	return s, all, nil
+	return s, gate, bare, nil
+}
+
+func (s *shaken) add(x shaken) {
+	s.answers, s.lost, s.wrong, s.reloads = s.answers+x.answers, s.lost+x.lost, s.wrong+x.wrong, s.reloads+x.reloads
+	if s.first == "" {
+		s.first = x.first
+	}
 }
 
 // reloadLost: chance decides whether a connection is accepted in the very moment in which a server ends. Where the bare
 // gateway has lost none, one of the gate's is as many.
 func reloadLost(ctx context.Context, b *bench) (series, string, error) {
-	s, all, err := b.overReloads(ctx, func(u upheaval) float64 { return float64(u.gate.lost) / max(1, float64(u.bare.lost)) })
-	return s, fmt.Sprintf("%d of %d in %d reloads, bare %d of %d in %d", all.gate.lost, all.gate.answers, all.gate.reloads, all.bare.lost, all.bare.answers, all.bare.reloads), err
+	s, gate, bare, err := b.overReloads(ctx, func(u upheaval) float64 {
+		return float64(u.kept.lost+u.anew.lost) / 2 / max(1, float64(u.bare.lost))
+	})
+	return s, fmt.Sprintf("%d of %d in %d reloads, bare %d of %d in %d", gate.lost, gate.answers, gate.reloads, bare.lost, bare.answers, bare.reloads), err
 }
 
 func reloadWrong(ctx context.Context, b *bench) (series, string, error) {
-	s, all, err := b.overReloads(ctx, func(u upheaval) float64 { return float64(u.gate.wrong) })
-	note := fmt.Sprintf("%d of %d, bare %d of %d", all.gate.wrong, all.gate.answers, all.bare.wrong, all.bare.answers)
-	if all.gate.wrong > 0 {
-		note += "; the first: " + all.gate.first
+	s, gate, bare, err := b.overReloads(ctx, func(u upheaval) float64 { return float64(u.kept.wrong + u.anew.wrong) })
+	note := fmt.Sprintf("%d of %d, bare %d of %d", gate.wrong, gate.answers, bare.wrong, bare.answers)
+	if gate.wrong > 0 {
+		note += "; the first: " + gate.first
 	}
 	return s, note, err
 }
 
 func reloadConnections(ctx context.Context, b *bench) (series, string, error) {
-	s, all, err := b.overReloads(ctx, func(u upheaval) float64 { return float64(u.connections) })
-	return s, fmt.Sprintf("%d in %d reloads", all.connections, all.gate.reloads), err
+	var all [2]int
+	s, gate, _, err := b.overReloads(ctx, func(u upheaval) float64 {
+		all[0], all[1] = all[0]+u.connections[0], all[1]+u.connections[1]
+		return float64(u.connections[0] + u.connections[1])
+	})
+	return s, fmt.Sprintf("%d to PostgreSQL and %d to Redis in %d reloads", all[0], all[1], gate.reloads), err
 }
 
 func reloadLate(ctx context.Context, b *bench) (series, string, error) {
+	return b.lateOverReloads(ctx, func(u upheaval) float64 { return u.kept.late })
+}
+
+func reloadLateAnew(ctx context.Context, b *bench) (series, string, error) {
+	return b.lateOverReloads(ctx, func(u upheaval) float64 { return u.anew.late })
+}
+
+func (b *bench) lateOverReloads(ctx context.Context, late func(upheaval) float64) (series, string, error) {
 	var gate, bare series
-	s, _, err := b.overReloads(ctx, func(u upheaval) float64 {
-		gate, bare = append(gate, u.gate.late/1e3), append(bare, u.bare.late/1e3)
-		return u.gate.late / u.bare.late
+	s, _, _, err := b.overReloads(ctx, func(u upheaval) float64 {
+		gate, bare = append(gate, late(u)/1e3), append(bare, u.bare.late/1e3)
+		return late(u) / u.bare.late
 	})
-	return s, fmt.Sprintf("%.0f against %.0f ms", gate.median(), bare.median()), err
+	return s, fmt.Sprintf("%.1f against %.1f ms", gate.median(), bare.median()), err
 }
