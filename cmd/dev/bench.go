@@ -37,16 +37,21 @@ func benchRows() []benchRow {
 		{"P5", "signed-in throughput as shipped / bare Caddy with Go's own collector settings", 1.00, 1.03, true, false, 0, "%.3f", shipped},
 		{"P6", "calls to PostgreSQL and Redis, per warm request", 0, 0, false, true, 0, "%.4g", serverCalls},
 		{"P7", "verifying a token, 1 M held: ns of CPU, no allocation", 500, 300, false, true, 0, "%.0f", verification},
+		{"P8", "signed-in throughput with 1 M sessions and users / with 1 k", 0.95, 0.99, true, false, 0, "%.3f", crowdThroughput},
+		{"P8 p99", "p99 with 1 M sessions and users / with 1 k", 1.2, 1.05, false, false, 0, "%.3f", crowdLateness},
+		{"P9", "live heap of 100 k verified tokens, MiB", 30, 20, false, false, 0, "%.1f", heldTokens},
+		{"P9 Redis", "Redis's memory for 100 k who signed in, MiB", 30, 20, false, false, 0, "%.1f", heldInRedis},
 		{"P10", "an ending is refused at another gateway, p99, ms", 10, 2, false, true, 0.99, "%.1f", endings},
 		{"P10 cut", "the same after Redis has gone, p99, ms", 2000, 1000, false, true, 0.99, "%.1f", endingsCut},
 		{"P11", "sign-ins per second / bare argon2id", 0.90, 0.95, true, true, 0, "%.3f", signIns},
 		{"P12", "p99 of signed-in requests while more sign in than can be checked / in quiet", 1.5, 1.25, false, false, 0, "%.2f", storm},
 		{"P13", "memory of 500 sign-ins at once beyond 500 visits / slots × 19 MiB", 1, 1, false, true, 1, "%.2f", siege},
+		{"P14", "a read of one tenant / a plain read, 32 clients, 1 M rows: time", 1.25, 1.15, false, false, 0, "%.3f", scopedReads},
 		{"P15", "a limit's decision in this process, ns", 500, 200, false, false, 0, "%.0f", decision},
 		{"P16", "guesses checked / guesses that may be, in parallel at two gateways", 1.00, 1.00, false, true, 1, "%.2f", guesses},
 		{"P17", "requests lost over reloads / B's", 1, 1, false, true, 0, "%.2f", reloadLost},
 		{"P17 wrong", "wrong answers over reloads", 0, 0, false, true, 1, "%.0f", reloadWrong},
-		{"P17 new", "connections opened to PostgreSQL and Redis over reloads", 0, 0, false, true, 0, "%.0f", reloadConnections},
+		{"P17 new", "connections opened to PostgreSQL and Redis over reloads", 0, 0, false, true, 0, "%.1f", reloadConnections},
 		{"P17 p99", "p99 over reloads / B's, when other settings change", 1.25, 1.1, false, true, 0, "%.2f", reloadLate},
 		{"P17 anew", "p99 over reloads / B's, when the gate's settings change", 1.25, 1.1, false, true, 0, "%.2f", reloadLateAnew},
 		{"P18", "start to the first answer / bare Caddy", 1.3, 1.1, false, false, 0, "%.2f", firstAnswer},
@@ -66,6 +71,7 @@ type bench struct {
 	small  []pair         // the rounds that P1 and P2 share
 	begun  [][2]beginning // those of P18, with the gate and without it
 	sieges int            // of P13, so far
+	crowd  *crowd         // the second world of P8 and P14
 	turned []upheaval     // the rounds of P17
 	asked  int            // how often Redis was asked for them
 }
@@ -182,6 +188,7 @@ func (b *bench) measure(ctx context.Context, names []string) ([]figure, error) {
 		return nil, err
 	}
 	defer b.close()
+	defer func() { b.crowd.close() }()
 	b.r.say("core %d: gateway, PostgreSQL, Redis; core %d: load, upstream; %d rounds of %s", b.measured, b.load, b.rounds, b.round)
 	var figures []figure
 	for _, row := range rows {

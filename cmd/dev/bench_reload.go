@@ -194,12 +194,18 @@ func (s *shaken) add(x shaken) {
 	}
 }
 
-// reloadLost: chance decides whether a connection is accepted in the very moment in which a server ends. Where the bare
-// gateway has lost none, one of the gate's is as many.
-func reloadLost(ctx context.Context, b *bench) (series, string, error) {
-	s, gate, bare, err := b.overReloads(ctx, func(u upheaval) float64 {
-		return float64(u.kept.lost+u.anew.lost) / 2 / max(1, float64(u.bare.lost))
-	})
+// reloadLost: chance decides whether a connection is accepted in the very moment in which a server ends, so the rounds
+// are counted together; each figure leaves one of them out. Where the bare gateway has lost none, one of the gate's is
+// as many.
+func reloadLost(ctx context.Context, b *bench) (s series, note string, err error) {
+	_, gate, bare, err := b.overReloads(ctx, func(upheaval) float64 { return 0 })
+	for _, u := range b.turned {
+		lost, others := gate, bare
+		if len(b.turned) > 1 {
+			lost.lost, others.lost = gate.lost-u.kept.lost-u.anew.lost, bare.lost-u.bare.lost
+		}
+		s = append(s, float64(lost.lost)/2/max(1, float64(others.lost))) // the gate has two turns in each round
+	}
 	return s, fmt.Sprintf("%d of %d in %d reloads, bare %d of %d in %d", gate.lost, gate.answers, gate.reloads, bare.lost, bare.answers, bare.reloads), err
 }
 
