@@ -47,8 +47,8 @@ func readHeld(text string) (s series, note string, err error) {
 	return s, fmt.Sprintf("%.1f of 100 k, %.1f of 1 M", few.median(), many.median()), nil
 }
 
-// heldInRedis is what sign-ins leave in Redis, each from a network that is new there: limits, for a quarter of an hour.
-// A session leaves nothing.
+// heldInRedis is what sign-ins have left in Redis just then, each from a network that is new there: limits, which are
+// gone as soon as they would let the next one pass. A session leaves nothing.
 func heldInRedis(_ context.Context, b *bench) (series, string, error) {
 	if b.world.Redis == nil {
 		return series{0}, "there is no Redis", nil
@@ -80,5 +80,5 @@ func heldInRedis(_ context.Context, b *bench) (series, string, error) {
 		held[i] = all - buffers
 	}
 	each := float64(held[1]-held[0]) / float64(len(people))
-	return series{each * 100_000 / (1 << 20)}, fmt.Sprintf("%.0f bytes for each of %d sign-ins, for a quarter of an hour", each, len(people)), nil
+	return series{each * 100_000 / (1 << 20)}, fmt.Sprintf("%.0f bytes for each of %d sign-ins, gone within seconds", each, len(people)), nil
 }

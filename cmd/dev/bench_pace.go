@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -24,13 +24,13 @@ func (l *load) pace(rate float64, d time.Duration, seed uint64) (t tally, times 
 			_ = c.conn.SetDeadline(began.Add(d + 20*time.Second)) // a connection that is closed says so at the next question
 		}
 		all.Go(func() {
-			gaps := rand.New(rand.NewPCG(seed, uint64(i)))
+			gaps := dice(seed<<32 + uint64(i))
 			var mine series
 			var bad, gone int
 			var first string
 			due := 0.0
 			for n := 0; ; n++ {
-				if due += mean * gaps.ExpFloat64(); due > d.Seconds() {
+				if due += mean * -math.Log(gaps.roll()); due > d.Seconds() {
 					break
 				}
 				at := began.Add(time.Duration(due * 1e9))
@@ -72,6 +72,18 @@ func (l *load) pace(rate float64, d time.Duration, seed uint64) (t tally, times 
 	all.Wait()
 	t.answers, t.took = len(times), time.Since(began)
 	return t, times
+}
+
+// dice fall the same way for everybody who begins with the same number: SplitMix64 (Steele, Lea, Flood 2014).
+type dice uint64
+
+// roll is above 0, and 1 at most.
+func (d *dice) roll() float64 {
+	*d += 0x9e3779b97f4a7c15
+	x := uint64(*d)
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return (float64((x^x>>31)>>11) + 1) / (1 << 53)
 }
 
 // saturation is what a target answers a second when it is asked as fast as it can.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -39,7 +38,11 @@ func scopedReads(ctx context.Context, b *bench) (s series, note string, err erro
 		return nil, "", fmt.Errorf("connecting for plain reads: %w", err)
 	}
 	defer plain.Close()
-	session := func() string { return fmt.Sprintf("00000000-0000-4000-9000-%012x", 1+rand.IntN(c.n)) }
+	var last atomic.Uint64
+	session := func() string { // far from the one before, so that each is as cold as the next
+		d := dice(last.Add(1))
+		return fmt.Sprintf("00000000-0000-4000-9000-%012x", 1+int(d.roll()*float64(c.n-1)))
+	}
 	ways := []func() error{
 		func() error {
 			id := session()
