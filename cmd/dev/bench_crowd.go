@@ -44,12 +44,17 @@ func (c *crowd) close() {
 	if c == nil {
 		return
 	}
+	c.leave()
+	c.world.Close()
+}
+
+func (c *crowd) leave() {
 	for _, g := range []*gateway{c.many, c.few} {
 		if g != nil {
 			g.stop()
 		}
 	}
-	c.world.Close()
+	c.many, c.few = nil, nil
 }
 
 // gather makes the crowd's database, once.
@@ -89,6 +94,8 @@ func populate(ctx context.Context, w *demo.World, n int) (tenant portal.TenantID
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, sql := range []string{
+		`alter system set autovacuum = off`, // it would come to tidy up while something else is measured
+		`select pg_reload_conf()`,
 		`set session_replication_role = replica`,
 		`create temp table at as select h.tenant_id tenant, c.id customer, k.phc, k.key_id, k.legacy_digest from portalgate.hosts h
 			join public.customers c on c.tenant_id = h.tenant_id and c.customer_code = 'C-1003'
@@ -102,7 +109,7 @@ func populate(ctx context.Context, w *demo.World, n int) (tenant portal.TenantID
 			from at, generate_series(1, $1::int) i`,
 		`insert into portalgate.refresh_tokens (digest, tenant_id, session_id, generation, key_id, created_at)
 			select sha256(i::text::bytea), tenant, ` + sessionOf + `, 0, '', now() from at, generate_series(1, $1::int) i`,
-		`analyze`,
+		`vacuum analyze`,
 	} {
 		var args []any
 		if strings.Contains(sql, "$1") {
@@ -132,6 +139,7 @@ func (b *bench) crowded(ctx context.Context) (err error) {
 		return err
 	}
 	c := b.crowd
+	defer c.leave() // other rows have the core for themselves
 	if c.many, err = c.start(ctx, "many", site{gated: true, admin: true}); err != nil {
 		return err
 	}

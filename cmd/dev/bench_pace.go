@@ -185,7 +185,7 @@ func storm(ctx context.Context, b *bench) (s series, note string, err error) {
 		crowd, _ := b.door(b.gate, 24)
 		done := make(chan tally)
 		warm := answerAfter + 300*time.Millisecond
-		go func() { done <- crowd.run(warm, b.round) }()
+		go func() { done <- crowd.run(warm, max(b.round, 4*answerAfter)) }()
 		time.Sleep(warm)
 		busy, err := b.late(t, most/4, i)
 		signedIn := <-done
