@@ -195,12 +195,13 @@ func (b *bench) measure(ctx context.Context, names []string) ([]figure, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		began := time.Now()
 		s, note, err := row.measure(ctx, b)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", row.name, err)
 		}
 		f := figure{row, s, note}
-		b.r.say("%-4s "+row.form+"  %s", row.name, f.value(), note)
+		b.r.say("%-4s "+row.form+"  %s (%.1f s)", row.name, f.value(), note, time.Since(began).Seconds())
 		figures = append(figures, f)
 	}
 	return figures, nil
