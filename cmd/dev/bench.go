@@ -68,6 +68,7 @@ type bench struct {
 	brief  bool
 	rounds int
 	round  time.Duration
+	many   int            // people in the big database of P8 and P14
 	small  []pair         // the rounds that P1 and P2 share
 	begun  [][2]beginning // those of P18, with the gate and without it
 	sieges int            // of P13, so far
@@ -124,6 +125,7 @@ func benchVerb(ctx context.Context, r *run, args []string) error {
 	flags.SetOutput(r.err)
 	brief := flags.Bool("brief", false, "each row once and briefly, to see that it works; its figures mean nothing")
 	write := flags.Bool("write", false, "put the table into README.md")
+	crowd := flags.Int("crowd", manyPeople, "how many users with a session each P8 and P14 have in their big database")
 	rounds := flags.Int("rounds", 15, "how often each target has its turn")
 	round := flags.Duration("round", time.Second, "how long a turn is")
 	if err := flags.Parse(args); err != nil {
@@ -132,9 +134,12 @@ func benchVerb(ctx context.Context, r *run, args []string) error {
 		}
 		return err
 	}
-	b := &bench{r: r, brief: *brief, rounds: *rounds, round: *round}
+	b := &bench{r: r, brief: *brief, rounds: *rounds, round: *round, many: *crowd}
 	if b.brief {
-		b.rounds, b.round = 1, 150*time.Millisecond
+		b.rounds, b.round, b.many = 1, 150*time.Millisecond, briefPeople
+	}
+	if b.rounds < 1 || b.round <= 0 || b.many < 2*fewPeople {
+		return fmt.Errorf("--rounds must be at least 1, --round longer than nothing, --crowd at least %d", 2*fewPeople)
 	}
 	figures, err := b.measure(ctx, flags.Args())
 	if err != nil {

@@ -62,10 +62,7 @@ func (b *bench) gather(ctx context.Context) (err error) {
 	if b.crowd != nil {
 		return nil
 	}
-	c := &crowd{benchWorld: benchWorld{dir: b.dir, measured: b.measured, load: b.load, upstream: b.upstream}, n: manyPeople}
-	if b.brief {
-		c.n = briefPeople
-	}
+	c := &crowd{benchWorld: benchWorld{dir: b.dir, measured: b.measured, load: b.load, upstream: b.upstream}, n: b.many}
 	if c.world, err = demo.Start(ctx, demo.Options{}); err != nil {
 		return err
 	}
