@@ -85,6 +85,13 @@ func idleMemory(ctx context.Context, b *bench) (s series, note string, err error
 // crowded is how many sign in at the same moment in P13.
 const crowded = 500
 
+func (b *bench) besiegers() int {
+	if b.brief {
+		return crowded / 5
+	}
+	return crowded
+}
+
 // siege is what five hundred who sign in at the same moment cost in memory beyond what five hundred cost who look at
 // the page, in units of what the slots need. One slot, as there is one core, and four, which share it; the worse counts.
 func siege(ctx context.Context, b *bench) (s series, note string, err error) {
@@ -110,7 +117,7 @@ func siege(ctx context.Context, b *bench) (s series, note string, err error) {
 	for i, n := range slots {
 		note += fmt.Sprintf("%d × 19 MiB: %.0f beyond %.0f MiB; ", n, beyond[i].quantile(1), below[i].median())
 	}
-	return s, fmt.Sprintf("%s%d of %d were checked", note, checked, rounds*len(slots)*crowded), nil
+	return s, fmt.Sprintf("%s%d of %d were checked", note, checked, rounds*len(slots)*b.besiegers()), nil
 }
 
 func (b *bench) besiege(ctx context.Context, slots int) (base, peak float64, statuses map[int]int, err error) {
@@ -121,7 +128,7 @@ func (b *bench) besiege(ctx context.Context, slots int) (base, peak float64, sta
 	}
 	defer g.stop()
 	b.sieges++ // nobody comes twice: accounts and networks would rest
-	people := callers(crowded, g.addr)
+	people := callers(b.besiegers(), g.addr)
 	defer (&load{callers: people}).hangUp()
 	looks := 10
 	if b.brief {
