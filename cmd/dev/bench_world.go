@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -222,7 +221,12 @@ func (b *benchWorld) signInAt(g *gateway, people []person) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	for i, err := range errs {
+		if err != nil { // the others say the same
+			return fmt.Errorf("person %d: %w; the %s gateway: %s", i, err, g.name, g.said())
+		}
+	}
+	return nil
 }
 
 func (p *person) signIn(c *caller) error {
