@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +60,7 @@ func (b *bench) calls(ctx context.Context, loads func(*gateway) []*target) (c ca
 		return c, err
 	}
 	defer heard.Close()
-	g, err := b.start(ctx, "watched", true)
+	g, err := b.start(ctx, "watched", site{gated: true})
 	if err != nil {
 		return c, err
 	}
@@ -129,4 +132,25 @@ func (b *bench) redisCalls(ctx context.Context) (map[string]int64, error) {
 	delete(calls, "info")
 	delete(calls, "ping")
 	return calls, err
+}
+
+// redisSays reads one number of Redis's own account, on a connection of its own.
+func (b *bench) redisSays(section, name string) (int, error) {
+	c, err := net.DialTimeout("unix", b.world.Redis.Socket(), 5*time.Second)
+	if err != nil {
+		return 0, fmt.Errorf("asking Redis: %w", err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return 0, fmt.Errorf("asking Redis: %w", err)
+	}
+	if _, err := fmt.Fprintf(c, "INFO %s\r\n", section); err != nil {
+		return 0, fmt.Errorf("asking Redis: %w", err)
+	}
+	for lines := bufio.NewScanner(c); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+":"); ok {
+			return strconv.Atoi(value)
+		}
+	}
+	return 0, fmt.Errorf("asking Redis: it says nothing of %s", name)
 }

@@ -53,8 +53,10 @@ func TestABenchSaysWhatItDoesNotKnow(t *testing.T) {
 	if err := benchVerb(t.Context(), r, []string{"P77"}); err == nil || !strings.Contains(err.Error(), "P77") {
 		t.Errorf("an unknown row: %v", err)
 	}
-	if err := benchVerb(t.Context(), r, []string{"--fast"}); err == nil {
-		t.Error("an unknown flag was taken")
+	for _, flag := range []string{"--fast", "--rounds=0", "--round=0s", "--crowd=10"} {
+		if err := benchVerb(t.Context(), r, []string{flag}); err == nil || strings.Contains(err.Error(), "building") {
+			t.Errorf("%s was taken: %v", flag, err)
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ type caller struct {
 	addr string
 	conn net.Conn
 	buf  []byte
+
+	heard int // bytes of the last answer, whole or not
 }
 
 func (c *caller) close() {
@@ -39,6 +41,7 @@ func (c *caller) ask(request []byte) (a answer, err error) {
 			return a, err
 		}
 	}
+	c.heard = 0
 	if _, err = c.conn.Write(request); err == nil {
 		a, err = c.read()
 	}
@@ -58,6 +61,7 @@ func (c *caller) read() (a answer, err error) {
 		c.buf = make([]byte, 128<<10)
 	}
 	n, end, whole := 0, 0, 0
+	defer func() { c.heard = n }()
 	for whole == 0 || n < whole {
 		if n == len(c.buf) {
 			return a, errors.New("an answer longer than the load reads")
@@ -117,11 +121,17 @@ type load struct {
 
 	spread time.Duration     // the callers begin one after the other, over this time
 	busy   func(answer) bool // who gets such an answer counts nothing and comes again a little later; nil: none
+
+	// Of an open loop: so many of the callers open a connection for each question; and a question without an answer is
+	// lost, and not an end of everything.
+	fresh int
+	lossy bool
 }
 
 // tally is what a load has seen.
 type tally struct {
 	answers, wrong int
+	lost           int    // without an answer, where that may be
 	first          string // wrong answer, for the person who reads about it
 	took           time.Duration
 }
@@ -187,6 +197,12 @@ func (l *load) run(warm, d time.Duration) tally {
 	all.Wait()
 	t.answers, t.took = int(answers.Load()), time.Since(began)
 	return t
+}
+
+func (l *load) hangUp() {
+	for _, c := range l.callers {
+		c.close()
+	}
 }
 
 func callers(n int, addr string) []*caller {

@@ -83,8 +83,8 @@ func (b *bench) reads(g *gateway, size string) *target {
 }
 
 // right checks, before anything is timed, that both gateways do what they are compared for.
-func (b *bench) right(size string) error {
-	gate, bare := caller{addr: b.gate.addr}, caller{addr: b.bare.addr}
+func (b *bench) right(behind, beside *gateway, size string) error {
+	gate, bare := caller{addr: behind.addr}, caller{addr: beside.addr}
 	defer gate.close()
 	defer bare.close()
 	b.upstream.counts()
@@ -107,15 +107,15 @@ func (b *bench) right(size string) error {
 	return all
 }
 
-// road compares the gate with the bare gateway.
-func (b *bench) road(ctx context.Context, size string) ([]pair, error) {
+// road compares the gate with a bare gateway.
+func (b *bench) road(ctx context.Context, bare *gateway, size string) ([]pair, error) {
 	if err := b.signIn(b.gate, connections); err != nil {
 		return nil, err
 	}
-	if err := b.right(size); err != nil {
+	if err := b.right(b.gate, bare, size); err != nil {
 		return nil, err
 	}
-	targets := []*target{b.reads(b.gate, size), b.reads(b.bare, size)}
+	targets := []*target{b.reads(b.gate, size), b.reads(bare, size)}
 	defer hangUp(targets)
 	rounds, err := b.alternate(ctx, targets)
 	if err != nil {
@@ -133,15 +133,13 @@ func (b *bench) road(ctx context.Context, size string) ([]pair, error) {
 
 func hangUp(targets []*target) {
 	for _, t := range targets {
-		for _, c := range t.load.callers {
-			c.close()
-		}
+		t.load.hangUp()
 	}
 }
 
 func (b *bench) smallRoad(ctx context.Context) (err error) {
 	if b.small == nil {
-		b.small, err = b.road(ctx, "small")
+		b.small, err = b.road(ctx, b.bare, "small")
 	}
 	return err
 }
@@ -155,7 +153,22 @@ func throughputSmall(ctx context.Context, b *bench) (series, string, error) {
 }
 
 func throughputLarge(ctx context.Context, b *bench) (series, string, error) {
-	pairs, err := b.road(ctx, "large")
+	pairs, err := b.road(ctx, b.bare, "large")
+	if err != nil {
+		return nil, "", err
+	}
+	s, note := throughput(pairs)
+	return s, note, nil
+}
+
+// shipped compares what we ship with a bare gateway as Go's runtime sets it: collector settings are part of the product.
+func shipped(ctx context.Context, b *bench) (series, string, error) {
+	plain, err := b.start(ctx, "plain", site{env: map[string]string{"GOGC": "100", "GOMEMLIMIT": "off"}})
+	if err != nil {
+		return nil, "", err
+	}
+	defer plain.stop()
+	pairs, err := b.road(ctx, plain, "small")
 	if err != nil {
 		return nil, "", err
 	}
@@ -215,7 +228,7 @@ func forgeries(ctx context.Context, b *bench) (s series, note string, err error)
 	if err := b.signIn(b.gate, connections); err != nil {
 		return nil, "", err
 	}
-	if err := b.right("small"); err != nil {
+	if err := b.right(b.gate, b.bare, "small"); err != nil {
 		return nil, "", err
 	}
 	kinds := []struct {

@@ -3,17 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/demo"
@@ -49,14 +45,6 @@ type person struct {
 	cookie  string
 	access  string
 	refresh string
-}
-
-// gateway is a running portalgate.
-type gateway struct {
-	name, addr string
-	cmd        *exec.Cmd
-	ended      chan error
-	log        string
 }
 
 // openBench builds the binaries and starts everything; people is how many there are to sign in.
@@ -100,10 +88,10 @@ func openBench(ctx context.Context, r *run, people int) (b *benchWorld, err erro
 	if b.restore, err = pinSelf(b.load); err != nil {
 		return nil, err
 	}
-	if b.gate, err = b.start(ctx, "gate", true); err != nil {
+	if b.gate, err = b.start(ctx, "gate", site{gated: true}); err != nil {
 		return nil, err
 	}
-	if b.bare, err = b.start(ctx, "bare", false); err != nil {
+	if b.bare, err = b.start(ctx, "bare", site{}); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -173,134 +161,6 @@ func (b *benchWorld) settle(ctx context.Context, n int) error {
 	})
 }
 
-// config is the Caddyfile of a gateway. Both believe the client's address and its https, as they would behind a
-// balancer, so that people come from networks of their own and cookies have their real names.
-func (b *benchWorld) config(port int, gated bool) string {
-	redis, app, handler := "", "", ""
-	if b.world.Redis != nil {
-		redis = "\n\t\tredis {env.PORTALGATE_REDIS_URL}"
-	}
-	if gated {
-		app = "\n\tportalgate {\n\t\tdatabase {env.PORTALGATE_DATABASE_URL}" + redis + `
-		keyring {env.PORTALGATE_KEYRING}
-		upstream_token jwt {
-			secret {env.PORTALGATE_DEMO_OLD_SECRET}
-		}
-	}`
-		handler = `
-	portalgate {
-		public /assets/* /favicon.ico
-		require mfa /billing/*
-		graphql /graphql
-		cross_site POST /payment/return
-	}`
-	}
-	return fmt.Sprintf(`{
-	admin off
-	persist_config off
-	auto_https off
-	log {
-		level ERROR
-	}
-	servers {
-		trusted_proxies static 127.0.0.1/32
-		trusted_proxies_strict
-	}%s
-}
-
-http://:%d {
-	bind 127.0.0.1%s
-	reverse_proxy %s
-}
-`, app, port, handler, b.upstream.addr())
-}
-
-// start runs a gateway on the measured core.
-func (b *benchWorld) start(ctx context.Context, name string, gated bool) (*gateway, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("looking for a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		return nil, fmt.Errorf("looking for a free port: %w", err)
-	}
-	file := filepath.Join(b.dir, name+".Caddyfile")
-	if err := os.WriteFile(file, []byte(b.config(port, gated)), 0o600); err != nil {
-		return nil, fmt.Errorf("writing a configuration: %w", err)
-	}
-	g := &gateway{name: name, addr: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(b.dir, name+".log")}
-	out, err := os.Create(g.log)
-	if err != nil {
-		return nil, fmt.Errorf("writing a log: %w", err)
-	}
-	defer out.Close()
-	g.cmd = exec.Command(filepath.Join(b.dir, "portalgate"), "run", "--config", file)
-	g.cmd.Stdout, g.cmd.Stderr = out, out
-	g.cmd.Dir = b.dir
-	g.cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
-	for k, v := range b.world.Environment {
-		g.cmd.Env = append(g.cmd.Env, k+"="+v)
-	}
-	if g.ended, err = launch(g.cmd, b.measured); err != nil {
-		return nil, fmt.Errorf("starting the %s gateway: %w", name, err)
-	}
-	if err := g.await(ctx, gated); err != nil {
-		g.stop()
-		return nil, err
-	}
-	return g, nil
-}
-
-// await asks until the gateway answers as it will: 401 behind the gate, 200 without it.
-func (g *gateway) await(ctx context.Context, gated bool) error {
-	want := 200
-	if gated {
-		want = 401
-	}
-	c := caller{addr: g.addr}
-	defer c.close()
-	var (
-		a   answer
-		err error
-	)
-	for range 300 {
-		if a, err = c.ask(ask("/small/nobody", "", 0)); err == nil && a.status == want {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case ended := <-g.ended:
-			g.ended <- ended
-			return fmt.Errorf("the %s gateway ended: %w\n%s", g.name, errors.Join(ended), g.said())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return fmt.Errorf("the %s gateway does not answer %d: status %d, %w\n%s", g.name, want, a.status, errors.Join(err), g.said())
-}
-
-// said is what the gateway wrote.
-func (g *gateway) said() string {
-	b, err := os.ReadFile(g.log)
-	if err != nil {
-		return err.Error()
-	}
-	return indent(string(b))
-}
-
-func (g *gateway) pid() int { return g.cmd.Process.Pid }
-
-func (g *gateway) stop() {
-	_ = g.cmd.Process.Signal(syscall.SIGTERM) // or it has ended already
-	select {
-	case <-g.ended:
-	case <-time.After(10 * time.Second):
-		_ = g.cmd.Process.Kill()
-		<-g.ended
-	}
-}
-
 const agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 
 func ask(path, cookie string, network int) []byte {
@@ -332,9 +192,21 @@ func knock(p *person) []byte {
 	return b.Bytes()
 }
 
-// signIn gives the first n people a new session at a gateway, a few at a time: there is a short queue for hashing.
-func (b *benchWorld) signIn(g *gateway, n int) error {
-	errs := make([]error, n)
+// signOut is the end of a session.
+func (p *person) signOut() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "POST /auth/logout HTTP/1.1\r\nHost: %s\r\n", benchHost)
+	browser(&b, p.network)
+	fmt.Fprintf(&b, "Accept: text/html\r\nOrigin: https://%s\r\nCookie: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 0\r\n\r\n", benchHost, p.cookie)
+	return b.Bytes()
+}
+
+// signIn gives the first n people a new session at a gateway.
+func (b *benchWorld) signIn(g *gateway, n int) error { return b.signInAt(g, b.people[:n]) }
+
+// signInAt gives people a new session at a gateway, a few at a time: there is a short queue for hashing.
+func (b *benchWorld) signInAt(g *gateway, people []person) error {
+	errs := make([]error, len(people))
 	var (
 		next atomic.Int64
 		all  sync.WaitGroup
@@ -343,13 +215,18 @@ func (b *benchWorld) signIn(g *gateway, n int) error {
 		all.Go(func() {
 			c := caller{addr: g.addr}
 			defer c.close()
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				errs[i] = b.people[i].signIn(&c)
+			for i := int(next.Add(1)) - 1; i < len(people); i = int(next.Add(1)) - 1 {
+				errs[i] = people[i].signIn(&c)
 			}
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	for i, err := range errs {
+		if err != nil { // the others say the same
+			return fmt.Errorf("person %d: %w; the %s gateway: %s", i, err, g.name, g.said())
+		}
+	}
+	return nil
 }
 
 func (p *person) signIn(c *caller) error {

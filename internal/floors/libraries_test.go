@@ -21,8 +21,8 @@ type library struct {
 var libraries = []library{
 	{"github.com/caddyserver/caddy/v2", []string{"caddymodule", "cmd/portalgate"}, nil,
 		"the server; nothing below knows it, so that everything below can be tested without it"},
-	{"github.com/jackc/pgx/v5", []string{"store", "migrations", "demo", "demo/servers", "testenv"}, []string{"*"},
-		"PostgreSQL is store's; migrations runs as the tables' owner, who is nobody that store would serve; demo and testenv make databases, demo/servers sees whether one answers"},
+	{"github.com/jackc/pgx/v5", []string{"store", "migrations", "demo", "demo/servers", "testenv", "cmd/dev"}, []string{"*"},
+		"PostgreSQL is store's; migrations runs as the tables' owner, who is nobody that store would serve; demo and testenv make databases, demo/servers sees whether one answers; a bench compares store with plain reads"},
 	{"github.com/pressly/goose/v3", []string{"migrations"}, nil, "the bookkeeping of migrations"},
 	{"github.com/redis/go-redis/v9", []string{"ratelimit", "caddymodule", "testenv"}, []string{"ratelimit"},
 		"ratelimit speaks to Redis; the client is opened in caddymodule, which knows addresses and closes it with the world"},
