@@ -143,6 +143,9 @@ func loadSender(ctx caddy.Context, holder any, raw json.RawMessage, at string, l
 			}
 			wrong.add(one)
 		}
+		if j.judgement() != nil {
+			return nil
+		}
 	}
 	s, ok := guest.(mail.Sender)
 	if !ok {
