@@ -132,19 +132,20 @@ func loadSender(ctx caddy.Context, holder any, raw json.RawMessage, at string, l
 	}
 	guest, err := ctx.LoadModule(holder, "Sender")
 	if err != nil {
-		var all complaints
-		if !errors.As(err, &all) {
-			wrong.add(bad(at, "%v", err))
-			return nil
-		}
-		for _, one := range all {
+		wrong.add(bad(at, "%v", err))
+		return nil
+	}
+	if j, ours := guest.(interface{ judgement() complaints }); ours {
+		for _, one := range j.judgement() {
 			var c *complaint
 			if errors.As(one, &c) {
 				c.option = at + " " + c.option
 			}
+			wrong.add(one)
 		}
-		wrong.add(all)
-		return nil
+		if j.judgement() != nil {
+			return nil
+		}
 	}
 	s, ok := guest.(mail.Sender)
 	if !ok {
@@ -160,6 +161,17 @@ func loadSender(ctx caddy.Context, holder any, raw json.RawMessage, at string, l
 	}
 	return mailTally.Of(name, s)
 }
+
+// misgivings are what a guest complains about, kept until it is asked: Caddy makes one text of a Provision's error, in which an
+// option cannot be given its place.
+type misgivings struct{ wrong complaints }
+
+func (j *misgivings) pass(wrong complaints) error {
+	j.wrong = wrong
+	return nil
+}
+
+func (j *misgivings) judgement() complaints { return j.wrong }
 
 // writtenOut complains about secrets that stand in a guest's configuration themselves, at any depth and in guests of
 // other people too.

@@ -32,6 +32,7 @@ type MailFailover struct {
 	Senders []*MailPart `json:"senders,omitempty"`
 
 	all *mail.Failover
+	misgivings
 }
 
 // CaddyModule returns the module's registration.
@@ -70,7 +71,7 @@ func (m *MailFailover) Provision(ctx caddy.Context) error {
 		wrong.add(bad("failover", "needs two providers or more"))
 	}
 	m.all = mail.NewFailover(time.Now, all...)
-	return wrong.err()
+	return m.pass(wrong)
 }
 
 // Send tries until one takes the mail.
@@ -87,6 +88,7 @@ type MailSplit struct {
 	Senders []*MailPart `json:"senders,omitempty"`
 
 	all mail.Split
+	misgivings
 }
 
 // CaddyModule returns the module's registration.
@@ -136,7 +138,7 @@ func (m *MailSplit) Provision(ctx caddy.Context) error {
 	if len(m.all) < 2 {
 		wrong.add(bad("split", "needs two providers or more"))
 	}
-	return wrong.err()
+	return m.pass(wrong)
 }
 
 // Send sends by the message's choice.

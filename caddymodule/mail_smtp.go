@@ -38,6 +38,7 @@ type MailSMTP struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	*mail.SMTP `json:"-"`
+	misgivings
 }
 
 // CaddyModule returns the module's registration.
@@ -95,7 +96,7 @@ func (m *MailSMTP) Provision(caddy.Context) error {
 	nets := prefixes("smtp plaintext_network", m.PlaintextNetworks, wrong.add)
 	m.Plaintext = func(a netip.Addr) bool { return holds(nets, a) }
 	m.SMTP.Timeout = limited("smtp timeout", m.Timeout, &wrong)
-	return wrong.err()
+	return m.pass(wrong)
 }
 
 // Send hands over one mail.
@@ -123,6 +124,7 @@ type MailSES struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	*mail.SMTP `json:"-"`
+	misgivings
 }
 
 // CaddyModule returns the module's registration.
@@ -156,11 +158,11 @@ func (m *MailSES) Provision(caddy.Context) error {
 	s, err := mail.SES(m.Region, username, password)
 	if err != nil {
 		wrong.add(bad("ses", "%v", err))
-		return wrong.err()
+		return m.pass(wrong)
 	}
 	m.SMTP = s
 	m.SMTP.Timeout = limited("ses timeout", m.Timeout, &wrong)
-	return wrong.err()
+	return m.pass(wrong)
 }
 
 // Send hands over one mail.
@@ -186,6 +188,7 @@ type MailSendGrid struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	*mail.SMTP `json:"-"`
+	misgivings
 }
 
 // CaddyModule returns the module's registration.
@@ -223,11 +226,11 @@ func (m *MailSendGrid) Provision(caddy.Context) error {
 	s, err := mail.SendGrid(m.Region, mail.Password(key))
 	if err != nil {
 		wrong.add(bad("sendgrid region", "%v", err))
-		return wrong.err()
+		return m.pass(wrong)
 	}
 	m.SMTP = s
 	m.SMTP.Timeout = limited("sendgrid timeout", m.Timeout, &wrong)
-	return wrong.err()
+	return m.pass(wrong)
 }
 
 // Send hands over one mail.

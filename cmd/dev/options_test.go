@@ -143,7 +143,7 @@ func (p *Permission) UnmarshalCaddyfile() error { return nil }
 		{"no subdirective", strings.Replace(documented, `"one": one(&a.One), `, "", 1), "one cannot be written in a Caddyfile"},
 	} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "app.go"), []byte(c.text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "app.go"), []byte(c.text+others.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		m, err := readModule(dir)

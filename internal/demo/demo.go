@@ -40,6 +40,8 @@ type Options struct {
 // World is a running demo, but for the gate itself: its configuration is Caddyfile, its environment Environment.
 type World struct {
 	Port, OldPort int
+	MailPort      int    // of the mailbox page
+	SMTP          string // where its mail server listens, as host:port
 	Caddyfile     string
 	Environment   map[string]string
 	Dir           string
@@ -49,6 +51,7 @@ type World struct {
 
 	program   string
 	gate, old *port
+	mails     *mailbox
 	owner     *pgxpool.Pool
 }
 
@@ -110,7 +113,10 @@ func (w *World) build(ctx context.Context, o Options) (err error) {
 	if w.old, err = openPort(0, w.gate.number+1); err != nil {
 		return err
 	}
-	w.Port, w.OldPort = w.gate.number, w.old.number
+	if w.mails, err = openMailbox(w.old.number + 1); err != nil {
+		return err
+	}
+	w.Port, w.OldPort, w.MailPort, w.SMTP = w.gate.number, w.old.number, w.mails.port.number, w.mails.sink.Addr()
 	say := servers.Options{Say: func(line string) { o.Say("%s", line) }}
 	if w.Postgres, err = servers.StartPostgres(ctx, say); err != nil {
 		return err
@@ -278,6 +284,10 @@ func (w *World) configure() {
 	if w.Redis != nil {
 		redis = "\n\t\tredis {env.PORTALGATE_REDIS_URL}"
 	}
+	var from strings.Builder
+	for _, t := range tenants {
+		fmt.Fprintf(&from, "\n\t\t\ttenant %s {\n\t\t\t\tfrom \"%s <no-reply@%s.example>\"\n\t\t\t}", t.slug, t.name, t.slug)
+	}
 	w.Caddyfile = fmt.Sprintf(`{
 	admin unix/%[1]s/admin.sock
 	persist_config off
@@ -289,6 +299,10 @@ func (w *World) configure() {
 	portalgate {
 		database {env.PORTALGATE_DATABASE_URL}%[2]s
 		keyring {env.PORTALGATE_KEYRING}
+		mail {
+			from "Portal <no-reply@portal.example>"
+			smtp %[9]s%[10]s
+		}
 	}
 }
 
@@ -313,7 +327,7 @@ http://:%[6]d {
 	}
 	reverse_proxy %[8]s
 }
-`, w.Dir, redis, w.Port, w.gate.bind(), w.ERP.Addr(), w.OldPort, w.old.bind(), w.OldERP.Addr())
+`, w.Dir, redis, w.Port, w.gate.bind(), w.ERP.Addr(), w.OldPort, w.old.bind(), w.OldERP.Addr(), w.SMTP, from.String())
 }
 
 // Screen is what the person who started the demo is told.
@@ -322,7 +336,8 @@ func (w *World) Screen() string {
 	fmt.Fprintf(&b, "\nportalgate demo is running.\n\n  %-40s %s\n", "Acme Packaging", fmt.Sprintf("http://acme.localhost:%d", w.Port))
 	fmt.Fprintf(&b, "  %-40s %s\n", "Globex Logistics", fmt.Sprintf("http://globex.localhost:%d", w.Port))
 	fmt.Fprintf(&b, "  %-40s %s\n", "the same tenants, same-site hosts", fmt.Sprintf("http://acme.portal.localhost:%d, http://globex.portal.localhost:%d", w.Port, w.Port))
-	fmt.Fprintf(&b, "  %-40s %s\n\n", "behind it, the unchanged old backend", fmt.Sprintf("http://acme.localhost:%d", w.OldPort))
+	fmt.Fprintf(&b, "  %-40s %s\n", "behind it, the unchanged old backend", fmt.Sprintf("http://acme.localhost:%d", w.OldPort))
+	fmt.Fprintf(&b, "  %-40s %s\n\n", "every mail that is sent", fmt.Sprintf("http://localhost:%d", w.MailPort))
 	fmt.Fprintf(&b, "  %-8s %-26s %-28s %s\n", "TENANT", "E-MAIL", "PASSWORD", "WHO")
 	for _, p := range People {
 		fmt.Fprintf(&b, "  %-8s %-26s %-28s %s\n", p.Tenant, p.Email, p.Password, p.What)
@@ -346,6 +361,7 @@ Ctrl-C ends it and leaves nothing behind.
 
 // Close ends everything that Start began.
 func (w *World) Close() {
+	w.mails.close()
 	if w.ERP != nil {
 		w.ERP.Close()
 	}

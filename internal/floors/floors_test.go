@@ -68,7 +68,7 @@ var users = map[string]struct {
 	"demo":           {[]string{"cmd/portalgate", "cmd/dev"}, "a world in a box is not reachable from the gate itself; a bench measures one"},
 	"demo/erp":       {[]string{"demo"}, "the demo's upstream"},
 	"demo/servers":   {[]string{"demo", "testenv", "cmd/dev"}, "throwaway servers, and the advice how to install them"},
-	"demo/sink":      {[]string{"testenv"}, "a mail server for the demo and for tests"},
+	"demo/sink":      {[]string{"demo", "testenv"}, "a mail server for the demo and for tests"},
 	"demo/npm":       {[]string{"demo/servers", "testenv", "cmd/dev"}, "files fetched for throwaway servers and for tests"},
 	"testenv":        {nil, "tests only"},
 	"testenv/timing": {nil, "tests only"},
