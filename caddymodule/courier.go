@@ -70,15 +70,18 @@ func (w *world) origin(t *portal.Tenant) string {
 	return fmt.Sprintf("http://%s:%d", host, port)
 }
 
-// listens notes the port of a gate that speaks plain HTTP, the lowest of several.
+// listens notes the port of a gate that speaks plain HTTP, the lowest of several. Of a socket that was handed over Caddy
+// knows no port; there `http_port` says it.
 func (w *world) listens(server *caddyhttp.Server) {
 	for _, at := range server.Listen {
-		addr, err := caddy.ParseNetworkAddress(at)
-		if err != nil || addr.StartPort == 0 {
-			continue
+		if addr, err := caddy.ParseNetworkAddress(at); err == nil {
+			w.plainAt(int64(addr.StartPort))
 		}
-		if now := w.plainPort.Load(); now == 0 || int64(addr.StartPort) < now {
-			w.plainPort.Store(int64(addr.StartPort))
-		}
+	}
+}
+
+func (w *world) plainAt(port int64) {
+	if now := w.plainPort.Load(); port > 0 && (now == 0 || port < now) {
+		w.plainPort.Store(port)
 	}
 }

@@ -64,6 +64,7 @@ func (a *App) order(ctx caddy.Context) error {
 	if err != nil {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
+	a.world.plainAt(int64(app.(*caddyhttp.App).HTTPPort))
 	veilServers(app.(*caddyhttp.App), upstream.NewPrefix(a.settings.headerPrefix))
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {

@@ -293,6 +293,7 @@ func (w *World) configure() {
 	persist_config off
 	storage file_system %[1]s/caddy
 	auto_https off
+	http_port %[3]d
 	log {
 		level ERROR
 	}
