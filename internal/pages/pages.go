@@ -147,12 +147,13 @@ func New(o Options) (*Site, error) {
 
 // Serve answers a request whose path is one of ours.
 func (s *Site) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
+	hurry(w, r)
 	below := strings.TrimPrefix(r.URL.Path, s.Prefix)
 	if strings.HasPrefix(below, "/api/") {
 		v.Wants = WantsData
 	}
 	if err := s.serve(w, r, v, below); err != nil {
-		s.Fail(w, r, v, err)
+		s.fail(w, r, v, err)
 	}
 }
 
