@@ -48,6 +48,7 @@ type Service struct {
 	Deps
 	counts  counts
 	tallies tallies
+	behind  chan func(context.Context) error // what is done behind answers
 }
 
 // New makes a Service.
@@ -55,7 +56,7 @@ func New(d Deps) *Service {
 	if d.Exempt == nil {
 		d.Exempt = func(portal.Client) bool { return false }
 	}
-	return &Service{Deps: d}
+	return &Service{Deps: d, behind: make(chan func(context.Context) error, 1024)}
 }
 
 // RuleLockout names the lock-out where an operator is told which rule stands in somebody's way.
@@ -111,8 +112,4 @@ func (s *Service) wake() {
 	if s.Wake != nil {
 		s.Wake()
 	}
-}
-
-func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, fn func(*store.Tx) error) error {
-	return troubled(s.Store.Within(ctx, t.ID, now, fn))
 }
