@@ -65,7 +65,8 @@ const RuleLockout = "lockout"
 // The sentences that are the same for everybody.
 const (
 	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
-	publicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
+	// PublicPause is what everybody reads while a purse rests.
+	PublicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
 	publicBusy  = "Many people are signing in. You are next in a few seconds; keep this page open."
 	publicDown  = "Signing in is not possible at the moment. Please try again in a few minutes."
 )
@@ -79,7 +80,7 @@ func input(field, public string) error {
 }
 
 func rests(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: publicPause, RetryAfter: d, Rule: RuleLockout}
+	return &portal.Problem{Kind: portal.ProblemLimit, Public: PublicPause, RetryAfter: d, Rule: RuleLockout}
 }
 
 // troubled turns what the packages below return into what a person may read.

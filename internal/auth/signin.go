@@ -24,7 +24,7 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	defer func() {
 		s.counts.signIn(out, err)
 		var p *portal.Problem
-		if errors.As(err, &p) && p.Kind == portal.ProblemLimit && p.Public != publicPause {
+		if errors.As(err, &p) && p.Kind == portal.ProblemLimit && p.Public != PublicPause {
 			s.tallies.add(t.ID, c, refusedByLimit)
 		}
 	}()

@@ -374,5 +374,28 @@ func TestAnonymousTrafficLeavesNothingThatGrows(t *testing.T) {
 	if more := b.reckon(t).series - series; more > 30 {
 		t.Errorf("there are %d metrics more", more)
 	}
+	refused := func(rule string) float64 { return b.metric(t, `portalgate_refused_total\{rule="`+rule+`"\}`) }
+	if by := refused("failures_network") + refused("failures_network_refusal") + refused("sign_in_network") + refused("sign_in_flood"); by != 9990 || refused("lockout") != 0 {
+		t.Errorf("%v are counted as refused by the limits of the network, %v by the lock-out", by, refused("lockout"))
+	}
+	if n := refused("not_found"); n < 1000 {
+		t.Errorf("%v are counted as not found", n)
+	}
+	became := func(what string) float64 { return b.metric(t, `portalgate_sign_ins_total\{result="`+what+`"\}`) }
+	if wrong, rest := became("wrong"), became("limited")+became("busy"); wrong != 10 || rest != 9990 {
+		t.Errorf("%v sign-ins are counted as wrong, %v as limited or told to wait", wrong, rest)
+	}
+	res, err := b.adminClient(t).Get("http://127.0.0.1/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for line := range strings.Lines(readAll(t, res)) {
+		for _, who := range []string{b.site.tenant.Slug, string(b.site.tenant.ID), "buyer.example", "198.51", "203.0", "127.0.0"} {
+			if strings.HasPrefix(line, "portalgate_") && strings.Contains(line, who) {
+				t.Errorf("a metric names somebody: %s", line)
+			}
+		}
+	}
 	b.over(t, 160) // the collector lets the heap become five times what lives, and 20,000 refusals are remembered
 }

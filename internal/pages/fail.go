@@ -56,6 +56,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	if !errors.As(err, &p) {
 		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "The mistake is on our side. Please try again; if it happens again, ask for help and name the reference.", Err: err}
 	}
+	s.Refusals.count(p)
 	ref := ""
 	status := p.Kind.Status()
 	switch {
