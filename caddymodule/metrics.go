@@ -6,7 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/mail"
+	"github.com/portalgate/portalgate/internal/ratelimit"
 )
 
 // meter reads the counters of every world when Prometheus asks. There is one for the process, registered with each
@@ -18,6 +20,7 @@ var theMeter = meter{}
 // The metrics. Labels are bounded: never a person, an address or a tenant.
 var (
 	metricSignIns   = prometheus.NewDesc("portalgate_sign_ins_total", "Sign-ins by password, by what came of them.", []string{"result"}, nil)
+	metricRefused   = prometheus.NewDesc("portalgate_refused_total", "Requests that were refused, by the limit that did, or by the code of the answer.", []string{"rule"}, nil)
 	metricSessions  = prometheus.NewDesc("portalgate_sessions_total", "Sessions, by what happened: read from the database, renewed, reused, ended.", []string{"event"}, nil)
 	metricHashing   = prometheus.NewDesc("portalgate_hashing", "Password checks now: running, waiting.", []string{"state"}, nil)
 	metricHashed    = prometheus.NewDesc("portalgate_hashed_total", "Password checks so far: done, refused because the queue was full.", []string{"result"}, nil)
@@ -34,14 +37,15 @@ var (
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
 		to <- d
 	}
 }
 
 // Collect reads the counters, summed over all worlds of the process.
 func (meter) Collect(to chan<- prometheus.Metric) {
-	signIns, sessions := map[string]int64{}, map[string]int64{}
+	signIns, sessions, stopped := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	once := map[any]bool{} // parts that several worlds share
 	up := map[string]bool{}
 	var running, waiting, done, refused, streams, connections, trips, degraded int64
 	stale := 0.0
@@ -51,6 +55,16 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 		}
 		for event, n := range x.keeper.Counts() {
 			sessions[event] += n
+		}
+		for _, l := range ratelimit.Declare(x.settings.policy.Limits).All() {
+			stopped[l.Name] += 0 // a rule that has not refused yet is there to be watched
+		}
+		stopped[auth.RuleLockout] += 0
+		if !once[x.refused] {
+			once[x.refused] = true
+			for rule, n := range x.refused.Counts() {
+				stopped[rule] += n
+			}
 		}
 		s := x.hasher.Stats()
 		running, waiting, done, refused = running+s.Running, waiting+s.Waiting, done+s.Done, refused+s.Refused
@@ -69,6 +83,9 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 	}
 	for result, n := range signIns {
 		count(metricSignIns, n, result)
+	}
+	for rule, n := range stopped {
+		count(metricRefused, n, rule)
 	}
 	for event, n := range sessions {
 		count(metricSessions, n, event)

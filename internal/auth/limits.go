@@ -13,6 +13,7 @@ import (
 // brings a device cookie may be one that the account knows; only the database can tell, and until it has, the limits
 // that hold for strangers wait.
 func (s *Service) count(ctx context.Context, t *portal.Tenant, c portal.Client, email portal.Email) *ratelimit.Paid {
+	defer still(ctx)() // a place among the guesses of a network has a bound of its own
 	return s.Limits.Pay(ctx, c.At, s.guessOf(t, c, email))
 }
 

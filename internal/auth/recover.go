@@ -199,6 +199,7 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 
 // hashes makes n hashes of one password, each with a salt of its own: equal passwords give different rows.
 func (s *Service) hashes(ctx context.Context, wanted password.Prepared, n int) ([]password.Stored, error) {
+	defer still(ctx)()
 	made := make([]password.Stored, n)
 	for i := range made {
 		h, err := s.Hasher.Hash(ctx, wanted)

@@ -48,6 +48,7 @@ type Service struct {
 	Deps
 	counts  counts
 	tallies tallies
+	behind  chan func(context.Context) error // what is done behind answers
 }
 
 // New makes a Service.
@@ -55,7 +56,7 @@ func New(d Deps) *Service {
 	if d.Exempt == nil {
 		d.Exempt = func(portal.Client) bool { return false }
 	}
-	return &Service{Deps: d}
+	return &Service{Deps: d, behind: make(chan func(context.Context) error, 1024)}
 }
 
 // RuleLockout names the lock-out where an operator is told which rule stands in somebody's way.
@@ -64,7 +65,8 @@ const RuleLockout = "lockout"
 // The sentences that are the same for everybody.
 const (
 	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
-	publicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
+	// PublicPause is what everybody reads while a purse rests.
+	PublicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
 	publicBusy  = "Many people are signing in. You are next in a few seconds; keep this page open."
 	publicDown  = "Signing in is not possible at the moment. Please try again in a few minutes."
 )
@@ -78,7 +80,7 @@ func input(field, public string) error {
 }
 
 func rests(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: publicPause, RetryAfter: d, Rule: RuleLockout}
+	return &portal.Problem{Kind: portal.ProblemLimit, Public: PublicPause, RetryAfter: d, Rule: RuleLockout}
 }
 
 // troubled turns what the packages below return into what a person may read.
@@ -111,8 +113,4 @@ func (s *Service) wake() {
 	if s.Wake != nil {
 		s.Wake()
 	}
-}
-
-func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, fn func(*store.Tx) error) error {
-	return troubled(s.Store.Within(ctx, t.ID, now, fn))
 }

@@ -24,7 +24,7 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	defer func() {
 		s.counts.signIn(out, err)
 		var p *portal.Problem
-		if errors.As(err, &p) && p.Kind == portal.ProblemLimit && p.Public != publicPause {
+		if errors.As(err, &p) && p.Kind == portal.ProblemLimit && p.Public != PublicPause {
 			s.tallies.add(t.ID, c, refusedByLimit)
 		}
 	}()
@@ -125,7 +125,7 @@ func (s *Service) pay(ctx context.Context, t *portal.Tenant, c portal.Client, g 
 }
 
 func (s *Service) giveBack(ctx context.Context, t *portal.Tenant, c portal.Client, g *guess) error {
-	return s.within(context.WithoutCancel(ctx), t, c.At, func(x *store.Tx) error { return x.RefundTry(ctx, g.email, g.device) })
+	return s.afterwards(ctx, t.ID, c.At, func(ctx context.Context, x *store.Tx) error { return x.RefundTry(ctx, g.email, g.device) })
 }
 
 func users(accounts []store.Account) []portal.UserID {
@@ -139,6 +139,7 @@ func users(accounts []store.Account) []portal.UserID {
 // check hashes outside any transaction. It works as hard for an unknown address as for a known one; what a bcrypt
 // hash or a second company costs more is hidden by the fixed release of the answer.
 func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, rehash map[portal.UserID]bool, err error) {
+	defer still(ctx)()
 	rehash = map[portal.UserID]bool{}
 	hashed := 0
 	for _, a := range g.accounts {
@@ -248,7 +249,9 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	fresh := map[portal.UserID]password.Stored{}
 	for _, a := range opened {
 		if rehash[a.User.ID] {
+			again := still(ctx)
 			h, err := s.Hasher.Hash(ctx, g.typed)
+			again()
 			if errors.Is(err, password.ErrBusy) {
 				continue // it is their password all the same; a quieter sign-in makes it anew
 			}

@@ -120,7 +120,7 @@ func (n *tally) activity(network string) portal.Activity {
 	return a
 }
 
-// Run writes what is counted until the context ends; Settle writes the rest.
+// Run writes what is counted, and does what was left behind answers, until the context ends; Settle does the rest.
 func (s *Service) Run(ctx context.Context, failed func(error)) {
 	tick := time.NewTicker(tallyEvery)
 	defer tick.Stop()
@@ -128,6 +128,10 @@ func (s *Service) Run(ctx context.Context, failed func(error)) {
 		select {
 		case <-ctx.Done():
 			return
+		case deed := <-s.behind:
+			if err := deed(context.WithoutCancel(ctx)); err != nil { // it is bounded as every question is
+				failed(err)
+			}
 		case <-tick.C:
 			if err := s.write(ctx, s.Now().Unix()/60); err != nil && ctx.Err() == nil {
 				failed(err)
@@ -136,8 +140,19 @@ func (s *Service) Run(ctx context.Context, failed func(error)) {
 	}
 }
 
-// Settle writes everything that is counted so far: a program that stops owes it to the trail.
-func (s *Service) Settle(ctx context.Context) error { return s.write(ctx, 1<<62) }
+// Settle writes everything that is counted so far, and does what was left behind answers: a program that stops owes it
+// to the trail and to the people.
+func (s *Service) Settle(ctx context.Context) error {
+	var all []error
+	for {
+		select {
+		case deed := <-s.behind:
+			all = append(all, deed(ctx))
+		default:
+			return errors.Join(append(all, s.write(ctx, 1<<62))...)
+		}
+	}
+}
 
 func (s *Service) write(ctx context.Context, before int64) error {
 	var all []error

@@ -34,7 +34,12 @@ type site struct {
 // newSite makes a site with one tenant, and Ann and Bob in it, on a database of its own.
 func newSite(t testing.TB) *site {
 	t.Helper()
-	db := testenv.FreshDatabase(t)
+	return siteOn(t, testenv.FreshDatabase(t))
+}
+
+// siteOn is the same on a database that a test has made.
+func siteOn(t testing.TB, db testenv.DB) *site {
+	t.Helper()
 	b, err := secret.Generate(time.Now().Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)

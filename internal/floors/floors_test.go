@@ -199,6 +199,9 @@ func TestTheLowerFloorsAreGivenTheTime(t *testing.T) {
 		if s.test || s.pkg != "portal" && s.pkg != "session" && s.pkg != "auth" {
 			continue
 		}
+		if s.name == "internal/auth/patience.go" {
+			continue // contexts end by the machine's clock, whatever time it is by ours
+		}
 		for n, line := range strings.Split(s.text, "\n") {
 			code, _, _ := strings.Cut(line, "//")
 			if strings.Contains(code, "time.Now()") || strings.Contains(code, "time.Since(") {

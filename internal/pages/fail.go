@@ -39,6 +39,11 @@ var titles = map[portal.ProblemKind]string{
 // Fail answers an error, on both roads. It is the only place that does: what a person reads is a Problem's public
 // sentence, everything else is a reference under which the log knows more.
 func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) {
+	hurry(w, r)
+	s.fail(w, r, v, err)
+}
+
+func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) {
 	var held *auth.Held
 	if errors.As(err, &held) {
 		s.Wait(r.Context(), held.Release)
@@ -51,6 +56,7 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	if !errors.As(err, &p) {
 		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "The mistake is on our side. Please try again; if it happens again, ask for help and name the reference.", Err: err}
 	}
+	s.Refusals.count(p)
 	ref := ""
 	status := p.Kind.Status()
 	switch {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 	"unicode/utf8"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -15,6 +16,17 @@ import (
 
 // maxBody bounds what our own forms may send (DOS-02).
 const maxBody = 64 << 10
+
+// bodyWait is for how long a body may arrive that is ours to read or to refuse (DOS-02). Without it whoever sends a byte
+// now and then holds a connection and all that was made for it; a refusal, too, leaves only once the body is there.
+const bodyWait = 10 * time.Second
+
+// hurry bounds that. The server gives the connection its own patience back after the answer.
+func hurry(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) // a writer that cannot is no connection
+	}
+}
 
 func unreadable(public string) error {
 	return &portal.Problem{Kind: portal.ProblemRequest, Public: public}

@@ -88,7 +88,7 @@ func New(o Options) (*Site, error) {
 			t := time.NewTimer(until.Sub(o.Now()))
 			defer t.Stop()
 			select {
-			case <-ctx.Done():
+			case <-auth.Unhurried(ctx).Done(): // an answer that leaves early tells the states of an account apart
 			case <-t.C:
 			}
 		}
@@ -147,12 +147,16 @@ func New(o Options) (*Site, error) {
 
 // Serve answers a request whose path is one of ours.
 func (s *Site) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
+	hurry(w, r)
+	ctx, done := auth.Patient(r.Context())
+	defer done()
+	r = r.WithContext(ctx)
 	below := strings.TrimPrefix(r.URL.Path, s.Prefix)
 	if strings.HasPrefix(below, "/api/") {
 		v.Wants = WantsData
 	}
 	if err := s.serve(w, r, v, below); err != nil {
-		s.Fail(w, r, v, err)
+		s.fail(w, r, v, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -26,7 +27,9 @@ type Refusal struct {
 type Refusals struct {
 	mu          sync.Mutex
 	size        int
-	byNetwork   map[string][]string // references, oldest first
+	counting    sync.RWMutex
+	counts      map[string]*atomic.Int64 // by rule, or by code where no rule refused
+	byNetwork   map[string][]string      // references, oldest first
 	byReference map[string]Refusal
 }
 
@@ -37,7 +40,48 @@ const remembered = 20_000
 func NewRefusals() *Refusals { return newRefusals(remembered) }
 
 func newRefusals(size int) *Refusals {
-	return &Refusals{size: size, byNetwork: map[string][]string{}, byReference: map[string]Refusal{}}
+	return &Refusals{size: size, counts: map[string]*atomic.Int64{}, byNetwork: map[string][]string{}, byReference: map[string]Refusal{}}
+}
+
+// maxRules bounds what is counted apart; there are some thirty rules and codes, and none is made from what somebody sent.
+const maxRules = 64
+
+// count counts a refusal by its rule.
+func (r *Refusals) count(p *portal.Problem) {
+	name := p.Rule
+	if name == "" {
+		name = string(p.Kind)
+	}
+	r.counting.RLock()
+	n := r.counts[name]
+	r.counting.RUnlock()
+	if n == nil {
+		n = r.counter(name)
+	}
+	n.Add(1)
+}
+
+func (r *Refusals) counter(name string) *atomic.Int64 {
+	r.counting.Lock()
+	defer r.counting.Unlock()
+	if r.counts[name] == nil && len(r.counts) >= maxRules {
+		name = "other"
+	}
+	if r.counts[name] == nil {
+		r.counts[name] = new(atomic.Int64)
+	}
+	return r.counts[name]
+}
+
+// Counts are the refusals since the program began, by the limit that refused, or by the code where it was none.
+func (r *Refusals) Counts() map[string]int64 {
+	r.counting.RLock()
+	defer r.counting.RUnlock()
+	out := make(map[string]int64, len(r.counts))
+	for name, n := range r.counts {
+		out[name] = n.Load()
+	}
+	return out
 }
 
 // add remembers a refusal. When there are too many the network with the most of them gives one up: a flood from one

@@ -47,3 +47,25 @@ func TestAFloodOfRefusalsIsBoundedAndDoesNotWashAwayAnotherNetworks(t *testing.T
 		t.Errorf("%d limits stand after their end", len(late))
 	}
 }
+
+func TestRefusalsAreCountedByTheirRule(t *testing.T) {
+	t.Parallel()
+	r := NewRefusals()
+	for range 3 {
+		r.count(&portal.Problem{Kind: portal.ProblemLimit, Rule: "lockout"})
+	}
+	r.count(&portal.Problem{Kind: portal.ProblemCrossSite})
+	if got := r.Counts(); len(got) != 2 || got["lockout"] != 3 || got["cross_site"] != 1 {
+		t.Errorf("counted are %v", got)
+	}
+	for i := range 1000 {
+		r.count(&portal.Problem{Kind: portal.ProblemLimit, Rule: fmt.Sprint("rule", i)})
+	}
+	got, all := r.Counts(), int64(0)
+	for _, n := range got {
+		all += n
+	}
+	if len(got) > maxRules+1 || all != 1004 {
+		t.Errorf("%d rules are counted apart, %d refusals in all", len(got), all)
+	}
+}

@@ -135,6 +135,7 @@ func (s *Site) refused(w http.ResponseWriter, r *http.Request, v Visit, err erro
 	if errors.As(err, &held) {
 		s.Wait(r.Context(), held.Release)
 	}
+	s.Refusals.count(p)
 	return form(p.Kind.Status(), p)
 }
 

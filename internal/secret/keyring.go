@@ -76,7 +76,8 @@ type Keyring struct {
 	read [sha256.Size]byte // digest of the file as last read; under mu
 	turn atomic.Uint64
 
-	mu       sync.Mutex // one reading at a time
+	mu       sync.Mutex  // one reading at a time
+	seen     os.FileInfo // the file when it was last looked into
 	lastRead time.Time
 }
 
@@ -126,6 +127,7 @@ func (k *Keyring) reload() error {
 	if err != nil {
 		return &KeyringError{k.path, "", "cannot be read: " + err.Error()}
 	}
+	k.seen = info
 	if info.IsDir() || info.Size() > maxKeyringMB {
 		return &KeyringError{k.path, "", "is not a keyring file; " + remake}
 	}
@@ -303,8 +305,8 @@ func (s *keyset) live(p Purpose, now time.Time) []*Key {
 	return out
 }
 
-// find returns a key by id. An id that is not known makes the file be read once more, at most once a second, because
-// another gateway may have rotated (contract 9).
+// find returns a key by id. An id that is not known makes the file be read once more, because another gateway may have
+// rotated (contract 9).
 func (k *Keyring) find(id string, p Purpose, now time.Time) *Key {
 	look := func() *Key {
 		key := k.set.Load().byID[id]
@@ -320,12 +322,15 @@ func (k *Keyring) find(id string, p Purpose, now time.Time) *Key {
 	return look()
 }
 
-// again reads the file, at most once a second: what does not fit our keys may be a forgery, and a flood of forgeries
+// again reads the file at once where it is another than before, so that the second of two rotations is not missed, and
+// at most once a second where it looks the same: what does not fit our keys may be a forgery, and a flood of forgeries
 // must not become a flood of readings.
 func (k *Keyring) again() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.lastRead) > time.Second {
+	info, err := os.Stat(k.path)
+	changed := err == nil && (k.seen == nil || !os.SameFile(info, k.seen) || info.Size() != k.seen.Size() || !info.ModTime().Equal(k.seen.ModTime()))
+	if changed || time.Since(k.lastRead) > time.Second {
 		k.lastRead = time.Now()
 		_ = k.reload() // unreadable now: the keys already loaded decide
 	}

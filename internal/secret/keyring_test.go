@@ -262,22 +262,25 @@ func TestAnUnknownKeyIDHasTheFileReadOnce(t *testing.T) {
 	if _, err := late.VerifyAccess(first, "customers", "t", now); err != nil {
 		t.Fatalf("a token of a key rotated in by another gateway: %v", err)
 	}
-	turn := late.Turn()
+	// The file is another one again, in the same second: it is read at once, or people of the gateway that was asked to
+	// rotate twice would be refused by its neighbour.
 	second := sign()
+	if _, err := late.VerifyAccess(second, "customers", "t", now); err != nil {
+		t.Errorf("a token of the second of two rotations: %v", err)
+	}
+	retouch(t, path)
+	turn := late.Turn()
+	unknown := signed(t, ring(t, now), good(now), now)
 	for range 100 {
-		if _, err := late.VerifyAccess(second, "customers", "t", now); err == nil {
-			break
+		if _, err := late.VerifyAccess(unknown, "customers", "t", now); err == nil {
+			t.Fatal("a token of nobody's key is accepted")
 		}
 	}
 	late.mu.Lock()
 	recent := time.Since(late.lastRead) < time.Second
-	late.lastRead = time.Time{} // a second has passed
 	late.mu.Unlock()
 	if recent && late.Turn() != turn {
-		t.Error("unknown ids have the file read more than once a second")
-	}
-	if _, err := late.VerifyAccess(second, "customers", "t", now); err != nil {
-		t.Errorf("a second later: %v", err)
+		t.Error("unknown ids have a file that looks the same read more than once a second")
 	}
 	// A file that cannot be read leaves the keys that are loaded.
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
@@ -294,6 +297,29 @@ func TestAnUnknownKeyIDHasTheFileReadOnce(t *testing.T) {
 	}
 	if _, err := late.VerifyAccess(second, "customers", "t", now); err != nil {
 		t.Errorf("a broken file takes the loaded keys away: %v", err)
+	}
+}
+
+// retouch changes a file so that it looks as before: its size, its time and its place are the same.
+func retouch(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(b), ",\n", " ,", 1) // means the same
+	if changed == string(b) || len(changed) != len(b) {
+		t.Fatal("the file cannot be retouched")
+	}
+	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -167,13 +167,26 @@ func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who po
 	}
 	var p *portal.Problem
 	if err == nil && errors.As(rerr, &p) && p.Kind != portal.ProblemSessionExpired {
-		// The access token is still good: PostgreSQL being away for a moment signs nobody out.
-		f, ferr := k.know(ctx, t, v, now)
-		if ferr == nil && v.user == f.user {
+		// The access token is still good: PostgreSQL being away for a moment signs nobody out. It was waited for already.
+		f := k.held(v, now)
+		if f == nil && p.Kind != portal.ProblemUnavailable {
+			f, _ = k.know(ctx, t, v, now) // the refresh token's error is the answer then
+		}
+		if f != nil && v.user == f.user {
 			return Resumed{Facts: f}, nil
 		}
 	}
 	return Resumed{}, rerr
+}
+
+// alone is the context of a question whose answer others may be waiting for too: it outlives the request that began it,
+// and not the time which that request has for neighbours.
+func alone(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := neighbourWait
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end))
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), wait)
 }
 
 // verify says whose access token this is: from the table, or by its signature, once.
@@ -245,24 +258,32 @@ func entry(a secret.Access) (v verified, ok bool) {
 	return v, a1 && a2 && a3
 }
 
-// know returns the facts of a session: those held, when nothing has changed since they were read, else PostgreSQL's.
-func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now time.Time) (*Facts, error) {
+// held returns the facts of a session that are held, when nothing has changed since they were read; else nil.
+func (k *Keeper) held(v verified, now time.Time) *Facts {
 	// Facts from the future are of a clock that was set back since: what has changed is remembered by that clock too.
 	if f := k.facts.get(v.session); f != nil && now.Sub(f.read) < FactsLife && now.Sub(f.read) > -secret.ClockSkew {
 		epoch := k.o.Ended.Epoch()
 		at := f.epoch.Load()
 		if at == epoch {
-			return f, nil
+			return f
 		}
 		// Asked with the user of the facts and of the token: either may be the one that changed.
 		if !k.o.Ended.Since(at, v.session, f.user, v.tenant) && !k.o.Ended.Since(at, v.session, v.user, v.tenant) {
 			f.epoch.CompareAndSwap(at, epoch)
-			return f, nil
+			return f
 		}
+	}
+	return nil
+}
+
+// know returns the facts of a session: those held, or else PostgreSQL's.
+func (k *Keeper) know(ctx context.Context, t *portal.Tenant, v verified, now time.Time) (*Facts, error) {
+	if f := k.held(v, now); f != nil {
+		return f, nil
 	}
 	id := portal.FormatID(v.session)
 	got, err, _ := k.flights.Do("facts "+string(t.ID)+id, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), neighbourWait)
+		ctx, cancel := alone(ctx)
 		defer cancel()
 		return k.read(ctx, t, portal.SessionID(id), now)
 	})

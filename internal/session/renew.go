@@ -91,7 +91,7 @@ func (k *Keeper) renew(ctx context.Context, t *portal.Tenant, c Cookies, who por
 	// The binding is part of the key: a thief's request must not ride on the owner's answer.
 	flight := fmt.Sprintf("renew %s %x %v %q %q", t.ID, d, renewable, who.Device, who.Agent)
 	got, err, _ := k.flights.Do(flight, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), neighbourWait)
+		ctx, cancel := alone(ctx)
 		defer cancel()
 		return k.rotate(ctx, t, presented, d, who, renewable)
 	})
