@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // the directives around ours
 
+	"github.com/portalgate/portalgate/internal/demo/sink"
 	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
@@ -97,7 +98,7 @@ func surroundings(t *testing.T) {
 	for name, text := range map[string]string{
 		"keyring.json": string(ring), "secrets/database": "postgres://app@127.0.0.1/portalgate\n", "secrets/blank": "\n",
 		"secrets/password": shownSecrets[0], "secrets/published": "your-secret-key-change-in-production", "secrets/short": "abc",
-		"secrets/jwt": shownSecrets[1], "secrets/keyring.json": string(ring), "secrets/database-url": "postgres://app@172.31.250.2/portalgate?sslmode=disable",
+		"secrets/jwt": shownSecrets[1], "secrets/ca.pem": string(authority(t)), "secrets/keyring.json": string(ring), "secrets/database-url": "postgres://app@172.31.250.2/portalgate?sslmode=disable",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -117,6 +118,16 @@ func surroundings(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
+}
+
+// authority is a certificate as a file has it.
+func authority(t *testing.T) []byte {
+	t.Helper()
+	a, err := sink.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.PEM()
 }
 
 // shownSecrets stand in files, variables or Caddyfiles, and in no complaint.

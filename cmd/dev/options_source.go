@@ -255,6 +255,9 @@ func (m *settingsSource) list(s *section, name, path string, written map[types.O
 		o := option{json: at, kind: kindOf(f.kind)}
 		o.says, o.def = sentence(f.doc)
 		for _, p := range written[f.object] {
+			if name, _, found := strings.Cut(at, "s.*."); found && !strings.HasPrefix(p, strings.ReplaceAll(name, ".", " ")+" ") {
+				continue // the block of another name has the same fields
+			}
 			o.caddyfile = append(o.caddyfile, strings.TrimSpace(p+" "+syntax[p]))
 		}
 		if p := strings.ReplaceAll(at, ".", " "); len(o.caddyfile) == 0 && s.names[p] {

@@ -302,6 +302,7 @@ func TestWhatIsForGoodIsToldFromWhatIsNot(t *testing.T) {
 		{sink.AtRecipient, 530, "5.7.0 sign in first", false, false},
 		{sink.AtRecipient, 503, "5.5.1 bad sequence", false, false},
 		{sink.AtRecipient, 500, "what", false, false},
+		{sink.AtContent, 554, "5.5.1 no valid recipients", false, false},
 		{sink.AtSender, 550, "5.7.1 you may not send as this", false, true},
 		{sink.AtSender, 530, "5.7.0 sign in first", false, true},
 		{sink.AtRecipient, 421, "4.3.2 going down", false, true},
