@@ -9,6 +9,7 @@ import (
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
 
@@ -420,4 +421,27 @@ func TestANoticeOfAKindLeavesAtMostOnceAnHour(t *testing.T) {
 	if got := h.Courier(t, tenant.ID); len(got) != 0 {
 		t.Errorf("%d mails about a browser that was here", len(got))
 	}
+}
+
+// Contract 5: a copied sign-in that comes back after its owner's was renewed ends the family, and the owner hears of it.
+func TestTheOwnerHearsOfACopiedSignIn(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	b := open(h, &tenant, "203.0.113.7")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	old := b.cookies
+	for range 2 { // renewed, and the successor presented
+		h.Clock.Advance(27 * time.Minute)
+		res, err := h.Sessions.Resume(t.Context(), &tenant, b.cookies, b.client(), true)
+		if err != nil || res.Grant == nil {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		b.take(*res.Grant)
+	}
+	if _, err := h.Sessions.Resume(t.Context(), &tenant, session.Cookies{Refresh: old.Refresh}, open(h, &tenant, "198.51.100.1").client(), true); kind(t, err) != portal.ProblemSessionExpired {
+		t.Fatalf("the copy: %v", err)
+	}
+	testenv.TokenIn(t, one(t, h.Courier(t, tenant.ID), portal.LetterCopied), "/auth/not-me")
 }

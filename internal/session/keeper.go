@@ -52,6 +52,13 @@ type Keeper struct {
 	later   chan func(context.Context) error
 	counts  counts
 	turn    atomic.Uint64 // of the keyring, when the table was last known to be good
+	copied  func(context.Context, *store.Tx, *portal.Tenant, portal.Client, portal.User) error
+}
+
+// OnCopy sets who is told, in the same transaction, that a copied sign-in was stopped: the owner hears of it by mail. It
+// is set before the first request.
+func (k *Keeper) OnCopy(f func(context.Context, *store.Tx, *portal.Tenant, portal.Client, portal.User) error) {
+	k.copied = f
 }
 
 // New makes a Keeper.

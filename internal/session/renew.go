@@ -132,7 +132,7 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 			}
 		} else if seen := ref.SuccessorPresentedAt; !seen.IsZero() && (now.Sub(seen) > k.o.Policy.RefreshGrace || !bound(ref, who)) {
 			refused = errEnded(errors.New("a replaced refresh token came back"))
-			return k.reused(ctx, x, ref, who)
+			return k.reused(ctx, x, t, ref, who)
 		}
 		if !renewable {
 			// The answer may not carry cookies (a HEAD request): the session is good, and stays as it is.
@@ -180,10 +180,15 @@ func (k *Keeper) rotate(ctx context.Context, t *portal.Tenant, presented secret.
 
 // reused ends the family of a replaced token that came back: one of the two who have it is not the owner, and nobody
 // can tell which.
-func (k *Keeper) reused(ctx context.Context, x *store.Tx, ref store.Refresh, who portal.Client) error {
+func (k *Keeper) reused(ctx context.Context, x *store.Tx, t *portal.Tenant, ref store.Refresh, who portal.Client) error {
 	k.counts.reused.Add(1)
 	if _, err := x.EndSession(ctx, ref.Session.ID, portal.EndReuse); err != nil {
 		return err
+	}
+	if k.copied != nil {
+		if err := k.copied(ctx, x, t, who, ref.User); err != nil {
+			return err
+		}
 	}
 	return x.Record(ctx, portal.Activity{
 		Verb: portal.VerbTokenReuse, User: ref.User.ID, Session: ref.Session.ID, Addr: who.Addr, Agent: who.Agent, At: who.At,
