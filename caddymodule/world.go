@@ -76,9 +76,12 @@ type world struct {
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1), ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
+	half := w // a failed return sets w to nil
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.giveBack())
+			if back := half.giveBack(); back != nil {
+				err = errors.Join(err, back)
+			}
 		}
 	}()
 	if err := w.furnish(s); err != nil {
