@@ -117,7 +117,11 @@ func (b *BreachFile) Open() (password.Breaches, error) {
 	if err != nil {
 		return nil, err
 	}
-	return breach.Open(name)
+	f, err := breach.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w; make it with `portalgate passwords build-filter`", err)
+	}
+	return f, err
 }
 
 // breachOption reads `breach <source> [<argument>]` by the module of that name.
