@@ -79,7 +79,7 @@ func TestNothingIsDrawnFromAWeakGenerator(t *testing.T) { // KEY-05, M18
 			if !s.test && (i == "math/rand" || i == "math/rand/v2") {
 				t.Errorf("%s imports %s, whose numbers can be foretold; use crypto/rand", s.name, i)
 			}
-			if i == "crypto/sha1" && (s.pkg == "password" || s.test && s.pkg == "breach") {
+			if i == "crypto/sha1" && (s.pkg == "password" || s.test && (s.pkg == "breach" || s.pkg == "caddymodule" || s.pkg == "auth")) {
 				continue // the lists of stolen passwords are kept under it: it names, and protects nothing
 			}
 			if strings.HasPrefix(i, "crypto/md5") || strings.HasPrefix(i, "crypto/sha1") || strings.HasPrefix(i, "crypto/des") || strings.HasPrefix(i, "crypto/rc4") {
