@@ -134,7 +134,7 @@ type SessionLives struct {
 type PasswordRules struct {
 	// The least number of characters. Default: 8 (`policy nist`: 15).
 	Min int `json:"min,omitempty"`
-	// The least strength, from 1 to 4 as zxcvbn counts. Default: 3, which withstands a stolen table of hashes.
+	// The least strength, from 1 to 4 as zxcvbn counts; 4 asks for one word more. Default: 3.
 	Score int `json:"score,omitempty"`
 	// Who is asked whether a password was stolen elsewhere: `range_api`, a service on the network that is told the
 	// beginning of a digest (the public one, or an https address of your own), or `file`, a filter that `portalgate

@@ -25,12 +25,13 @@ func (s *Service) judge(ctx context.Context, t *portal.Tenant, u portal.User, te
 	if text == "" {
 		return password.Prepared{}, input("password", "Enter a new password.")
 	}
+	defer still(ctx)() // a slot and a source have bounds of their own
 	wanted, err := password.Prepare(text)
 	if err == nil {
 		err = s.Hasher.Judge(ctx, Rules(s.Policy, t, u), wanted)
 	}
 	if err == nil && s.Breaches != nil {
-		if stolen := wanted.Stolen(ctx, s.Breaches); errors.Is(stolen, password.ErrBreached) {
+		if stolen := wanted.Stolen(Unhurried(ctx), s.Breaches); errors.Is(stolen, password.ErrBreached) {
 			err = stolen
 		}
 	}
