@@ -17,10 +17,14 @@ type theft struct {
 	sum    [sha1.Size]byte
 	silent atomic.Bool
 	asked  atomic.Int64
+	hurry  atomic.Bool // it was asked with what is left of a request's patience for the database
 }
 
-func (s *theft) Breached(_ context.Context, sum [sha1.Size]byte) (bool, error) {
+func (s *theft) Breached(ctx context.Context, sum [sha1.Size]byte) (bool, error) {
 	s.asked.Add(1)
+	if _, hurried := ctx.Deadline(); hurried {
+		s.hurry.Store(true)
+	}
 	if s.silent.Load() {
 		return true, errors.New("does not answer")
 	}
@@ -70,7 +74,11 @@ func TestEveryDoorRefusesTheSamePasswordsWithTheSameWords(t *testing.T) {
 			_, err := h.Auth.FinishPassword(t.Context(), &tenant, temporary.client(), waiting.Attempt.Reveal(), text)
 			return err
 		},
-		"reset": func(text string) error { return h.Auth.Reset(t.Context(), &tenant, outside.client(), reset, text) },
+		"reset": func(text string) error {
+			ctx, cancel := auth.Patient(t.Context())
+			defer cancel()
+			return h.Auth.Reset(ctx, &tenant, outside.client(), reset, text)
+		},
 		"invitation": func(text string) error {
 			return h.Auth.Accept(t.Context(), &tenant, outside.client(), invitation, text)
 		},
@@ -109,6 +117,9 @@ func TestEveryDoorRefusesTheSamePasswordsWithTheSameWords(t *testing.T) {
 	}
 	if n := source.asked.Load(); n != int64(len(doors)) {
 		t.Errorf("the source was asked %d times: it is asked last, of what the other rules let through", n)
+	}
+	if source.hurry.Load() {
+		t.Error("the source's own bound is not the only one")
 	}
 	source.silent.Store(true)
 	for name, door := range doors {
