@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // the directives around ours
 
+	"github.com/portalgate/portalgate/internal/breach"
 	"github.com/portalgate/portalgate/internal/demo/sink"
 	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/testenv"
@@ -103,6 +104,9 @@ func surroundings(t *testing.T) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := breach.Build(strings.NewReader("9B6F8F2A2CE0E8DBDCB4D6C0F5A0A2A6D8D4B1C3:7\n"), "secrets/breach.filter"); err != nil {
+		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
 		"PORTALGATE_DATABASE_URL":           "postgres://app@127.0.0.1:1/portalgate",

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
@@ -68,7 +69,11 @@ type App struct {
 	// How long sessions and tokens live, where it differs from the policy. Default: the policy's numbers.
 	Sessions *SessionLives `json:"sessions,omitempty"`
 
-	// The least number of characters in a new password. Default: 8 (`policy nist`: 15).
+	// What a new password must be, where it differs from the policy. Default: the policy's rules, and no source of stolen
+	// passwords.
+	Password *PasswordRules `json:"password,omitempty"`
+
+	// The least number of characters in a new password, as `password { min … }`. Default: 8 (`policy nist`: 15).
 	PasswordMin int `json:"password_min,omitempty"`
 
 	// When a password rests after wrong tries, where it differs from the policy. Default: the policy's numbers.
@@ -98,6 +103,7 @@ type App struct {
 	// Where in the Caddyfile the options stand, for error messages; the adapter writes it. Default: none.
 	Places map[string]string `json:"places,omitempty"`
 
+	breach   Breach
 	ctx      caddy.Context
 	log      *zap.Logger
 	settings settings
@@ -124,6 +130,18 @@ type SessionLives struct {
 	RememberAbsolute caddy.Duration `json:"remember_absolute,omitempty"`
 }
 
+// PasswordRules are what a new password must be; zero values keep the policy's.
+type PasswordRules struct {
+	// The least number of characters. Default: 8 (`policy nist`: 15).
+	Min int `json:"min,omitempty"`
+	// The least strength, from 1 to 4 as zxcvbn counts; 4 asks for one word more. Default: 3.
+	Score int `json:"score,omitempty"`
+	// Who is asked whether a password was stolen elsewhere: `range_api`, a service on the network that is told the
+	// beginning of a digest (the public one, or an https address of your own), or `file`, a filter that `portalgate
+	// passwords build-filter` made. A source that does not answer refuses nobody; it is counted and logged. Default: none.
+	Breach json.RawMessage `json:"breach,omitempty" caddy:"namespace=portalgate.breach inline_key=source"`
+}
+
 // UpstreamToken is a bearer token for a backend that stays as it is.
 type UpstreamToken struct {
 	// The secret the backend checks with (HS256). A placeholder such as `{file./run/secrets/jwt}`. Required.
@@ -147,16 +165,21 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	wrong.add(a.guardEndpoint())
 	wrong.add(a.guardLogs(upstream.NewPrefix(s.headerPrefix)))
+	a.breach, err = a.loadBreach(ctx)
+	wrong.add(places(a.Places).at(err))
 	if err := wrong.err(); err != nil {
 		return err
 	}
+	if a.breach != nil {
+		s.breach, s.breachKey = a.breach.Open, fmt.Sprintf("%T %s", a.breach, a.breach.Settings())
+	}
 	a.settings = s
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %+v %q %q %q %q %q %s %v %v", s.database, s.redis, s.keyring, s.conns, s.slots, s.policy,
-		s.realm, s.prefix, s.audience, s.headerPrefix, s.bearerSecret, s.answerAfter, s.exempt, s.plaintext))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %d %+v %q %q %q %q %q %s %v %v %q", s.database, s.redis, s.keyring, s.conns, s.slots, s.policy,
+		s.realm, s.prefix, s.audience, s.headerPrefix, s.bearerSecret, s.answerAfter, s.exempt, s.plaintext, s.breachKey))
 	a.key = fmt.Sprintf("%x", sum)
 	w, _, err := worlds.LoadOrNew(a.key, func() (caddy.Destructor, error) { return newWorld(s, a.log) })
 	if err != nil {
-		return err
+		return places(a.Places).at(err)
 	}
 	a.world = w.(*world)
 	if err := measure(ctx.GetMetricsRegistry()); err != nil {

@@ -47,6 +47,11 @@ func init() {
 //			access|idle|absolute|remember_idle|remember_absolute <duration>
 //		}
 //		sessions_per_user  <number>
+//		password {
+//			min    <number>
+//			score  <number>
+//			breach range_api|file <url or path>
+//		}
 //		password_min       <number>
 //		lockout {
 //			failures|close               <number>
@@ -292,11 +297,19 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			"remember_absolute": lives(func(l *SessionLives) *caddy.Duration { return &l.RememberAbsolute }),
 		}),
 		"sessions_per_user": number(&a.SessionsPerUser),
-		"password_min":      number(&a.PasswordMin),
-		"lockout":           lockoutOption(&a.Lockout, at),
-		"limits":            limitsOption(&a.Limits, at),
-		"limit_exempt":      many(&a.LimitExempt),
-		"observe":           one(&a.Observe),
+		"password": func(d *caddyfile.Dispenser) error {
+			a.Password = new(PasswordRules)
+			return block(d, "password", at.in("password"), map[string]option{
+				"min":    number(&a.Password.Min),
+				"score":  number(&a.Password.Score),
+				"breach": breachOption((*[]byte)(&a.Password.Breach)),
+			})
+		},
+		"password_min": number(&a.PasswordMin),
+		"lockout":      lockoutOption(&a.Lockout, at),
+		"limits":       limitsOption(&a.Limits, at),
+		"limit_exempt": many(&a.LimitExempt),
+		"observe":      one(&a.Observe),
 		"literal_secrets": func(d *caddyfile.Dispenser) error {
 			var s string
 			if err := one(&s)(d); err != nil {

@@ -20,7 +20,7 @@ func init() {
 	// Any Caddy built with this module has the commands under `caddy portalgate …`.
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "portalgate",
-		Short: "Runs the portal gate's own commands: keys, migrate, tenant, user, mail, doctor",
+		Short: "Runs the portal gate's own commands: keys, migrate, tenant, user, passwords, mail, doctor",
 		CobraFunc: func(cmd *cobra.Command) {
 			lift(group("portalgate", "Runs the portal gate's own commands", "  caddy portalgate doctor --config Caddyfile", commands()...), cmd)
 			cmd.Hidden = caddy.CustomBinaryName == "portalgate" // there they stand at the top
@@ -80,7 +80,7 @@ func tune() {
 }
 
 func commands() []*cobra.Command {
-	return []*cobra.Command{keysCommand(), migrateCommand(), tenantCommand(), policyCommand(), userCommand(), limitsCommand(), whyCommand(), mailCommand(), doctorCommand()}
+	return []*cobra.Command{keysCommand(), migrateCommand(), tenantCommand(), policyCommand(), userCommand(), passwordsCommand(), limitsCommand(), whyCommand(), mailCommand(), doctorCommand()}
 }
 
 // overview is what the program says about itself: our commands first, then Caddy's.

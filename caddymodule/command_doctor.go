@@ -203,8 +203,8 @@ func (d *doctor) exceptions(app *App, s settings) {
 // meaning says what the chosen numbers mean.
 func (d *doctor) meaning(s settings) {
 	p := s.policy
-	d.found.add("policy", note, "%s: sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more; without a required second factor NIST would say 15. %s",
-		s.policyName, p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin, limitsMean(p))
+	d.found.add("policy", note, "%s: sessions end %s after the last request and %s after sign-in; kept signed in: %s and %s. NIST SP 800-63B-4 would say 1h and 24h for two factors. Passwords have %d characters or more and strength %d of 4 at least; without a required second factor NIST would say 15 characters. %s",
+		s.policyName, p.Idle, p.Absolute, p.RememberIdle, p.RememberAbsolute, p.PasswordMin, p.PasswordScore, limitsMean(p))
 }
 
 // readConfig reads a configuration as Caddy does, without its log lines.

@@ -49,7 +49,7 @@ func userAdd() *cobra.Command {
 				return err
 			}
 			first, last, _ := strings.Cut(name, " ")
-			h, err := d.hash(c.Context(), s, text, []string{string(email), first, last, p.tenant})
+			h, err := d.hash(c.Context(), s, text, id, portal.User{Email: string(email), FirstName: first, LastName: last})
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/store"
@@ -53,7 +54,7 @@ func (f *secretFlags) read(c *cobra.Command) (string, error) {
 }
 
 // hash makes the stored form of a password that an operator gives, after the rules that stand at every door.
-func (d *desk) hash(ctx context.Context, s *store.Store, text string, context []string) (password.Stored, error) {
+func (d *desk) hash(ctx context.Context, s *store.Store, text string, tenant portal.TenantID, u portal.User) (password.Stored, error) {
 	ring, err := d.keys()
 	if err != nil {
 		return password.Stored{}, err
@@ -64,11 +65,7 @@ func (d *desk) hash(ctx context.Context, s *store.Store, text string, context []
 	}
 	p, err := password.Prepare(text)
 	if err != nil {
-		return password.Stored{}, fmt.Errorf("the password cannot be used: %w; it may have 128 characters at most", err)
-	}
-	rules := portal.DefaultPolicy()
-	if err := (password.Policy{Min: rules.PasswordMin, Max: rules.PasswordMax, Context: context}).Check(p); err != nil {
-		return password.Stored{}, fmt.Errorf("the password cannot be used: %w", err)
+		return password.Stored{}, fmt.Errorf("the password cannot be used: %s", password.Reason(err))
 	}
 	var pepper password.Pepper
 	if x := ring.Pepper(time.Now); x != nil {
@@ -78,7 +75,29 @@ func (d *desk) hash(ctx context.Context, s *store.Store, text string, context []
 	if err != nil {
 		return password.Stored{}, err
 	}
+	t, err := known(ctx, s, tenant)
+	if err != nil {
+		return password.Stored{}, err
+	}
+	if err := h.Judge(ctx, auth.Rules(portal.DefaultPolicy(), &t, u), p); err != nil {
+		return password.Stored{}, fmt.Errorf("the password cannot be used: %w", err)
+	}
 	return h.Hash(ctx, p)
+}
+
+// known is a tenant with its hosts.
+func known(ctx context.Context, s *store.Store, id portal.TenantID) (portal.Tenant, error) {
+	t, err := s.Tenant(ctx, id, time.Now())
+	if err != nil {
+		return t, explained(err)
+	}
+	entries, err := s.Directory(ctx)
+	for _, e := range entries {
+		if e.Tenant == id && e.Host != "" {
+			t.Hosts = append(t.Hosts, e.Host)
+		}
+	}
+	return t, explained(err)
 }
 
 func userPassword() *cobra.Command {
@@ -104,7 +123,22 @@ func userPassword() *cobra.Command {
 			}
 			h, err := func() (password.Stored, error) {
 				defer s.Close()
-				return d.hash(c.Context(), s, text, []string{string(email), p.tenant})
+				id, err := find(c.Context(), s, p.tenant)
+				if err != nil {
+					return password.Stored{}, err
+				}
+				u := portal.User{Email: string(email)}
+				err = s.Within(c.Context(), id, time.Now(), func(x *store.Tx) error {
+					rows, err := x.Named(c.Context(), email)
+					if len(rows) > 0 {
+						u = rows[0].User
+					}
+					return err
+				})
+				if err != nil {
+					return password.Stored{}, explained(err)
+				}
+				return d.hash(c.Context(), s, text, id, u)
 			}()
 			if err != nil {
 				return err

@@ -19,6 +19,7 @@
 //	           account is in PostgreSQL. Signed-in traffic is unaffected.
 //	PostgreSQL no new and no renewed session: 503 with Retry-After. Signed-in traffic goes on until its access token
 //	           ends, and cookies are kept. At start: the gate is shut (503) until the database has been judged fit.
+//	breach     the source of stolen passwords: a new password is taken without it, counted, and said once in the log.
 //	upstream   reverse_proxy's own error; the portal's pages still work.
 package caddymodule
 

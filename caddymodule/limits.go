@@ -98,6 +98,34 @@ func (l *Lockout) lay(p *portal.LockoutRule) error {
 	return all.err()
 }
 
+// passwords lays the operator's rules for new passwords over the policy's.
+func (a *App) passwords(p *portal.Policy) error {
+	var all complaints
+	rules, option, least := PasswordRules{}, "password min", a.PasswordMin
+	if a.Password != nil {
+		rules = *a.Password
+	}
+	switch {
+	case rules.Min != 0 && a.PasswordMin != 0:
+		all.add(bad("password_min", "says what `password { min … }` says too; leave one"))
+	case rules.Min != 0:
+		least = rules.Min
+	default:
+		option = "password_min"
+	}
+	if least != 0 && (least < 8 || least > 64) {
+		all.add(bad(option, "%d is not between 8 and 64", least))
+	} else if least != 0 {
+		p.PasswordMin = least
+	}
+	if rules.Score < 0 || rules.Score > 4 {
+		all.add(bad("password score", "%d is not between 1 and 4", rules.Score))
+	} else if rules.Score != 0 {
+		p.PasswordScore = rules.Score
+	}
+	return all.err()
+}
+
 // lay puts the operator's numbers over the policy's.
 func (l *LimitNumbers) lay(p *portal.Limits) error {
 	if l == nil {

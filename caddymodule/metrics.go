@@ -24,6 +24,7 @@ var (
 	metricSessions  = prometheus.NewDesc("portalgate_sessions_total", "Sessions, by what happened: read from the database, renewed, reused, ended.", []string{"event"}, nil)
 	metricHashing   = prometheus.NewDesc("portalgate_hashing", "Password checks now: running, waiting.", []string{"state"}, nil)
 	metricHashed    = prometheus.NewDesc("portalgate_hashed_total", "Password checks so far: done, refused because the queue was full.", []string{"result"}, nil)
+	metricBreach    = prometheus.NewDesc("portalgate_breach_checks_total", "New passwords looked for among stolen ones: clear, breached, unavailable because the source did not answer.", []string{"result"}, nil)
 	metricStreams   = prometheus.NewDesc("portalgate_streams", "Open sockets and event streams of signed-in people.", nil, nil)
 	metricStale     = prometheus.NewDesc("portalgate_revocations_age_seconds", "How long ago revocations were last read.", nil, nil)
 	metricPool      = prometheus.NewDesc("portalgate_database_connections", "Open connections to PostgreSQL.", nil, nil)
@@ -37,14 +38,14 @@ var (
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
 		to <- d
 	}
 }
 
 // Collect reads the counters, summed over all worlds of the process.
 func (meter) Collect(to chan<- prometheus.Metric) {
-	signIns, sessions, stopped := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	signIns, sessions, stopped, breaches := map[string]int64{}, map[string]int64{}, map[string]int64{}, map[string]int64{}
 	once := map[any]bool{} // parts that several worlds share
 	up := map[string]bool{}
 	var running, waiting, done, refused, streams, connections, trips, degraded int64
@@ -64,6 +65,12 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 			once[x.refused] = true
 			for rule, n := range x.refused.Counts() {
 				stopped[rule] += n
+			}
+		}
+		if x.breach != nil && !once[x.breach] {
+			once[x.breach] = true
+			for result, n := range x.breach.results() {
+				breaches[result] += n
 			}
 		}
 		s := x.hasher.Stats()
@@ -89,6 +96,9 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 	}
 	for event, n := range sessions {
 		count(metricSessions, n, event)
+	}
+	for result, n := range breaches {
+		count(metricBreach, n, result)
 	}
 	gauge(metricHashing, float64(running), "running")
 	gauge(metricHashing, float64(waiting), "waiting")

@@ -218,10 +218,12 @@ var elsewhere = map[string]string{
 	"no site has the gate":                    "TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused",
 	"in %s the reverse_proxy to %s can be":    "TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused",
 	"the gate stands in `http://` sites only": "needs a database with tenants",
-	"panic: %v":                        "while a request is served",
-	"no placeholders in this request":  "while a request is served",
-	"no portalgate app: %w":            "while a certificate is asked for",
-	"%q is not a host of a tenant: %w": "while a certificate is asked for",
+	"has no path; make a filter":              "JSON, in TestNumbersOfJSONAreJudgedToo",
+	"%T is no source":                         "a foreign module in the namespace",
+	"panic: %v":                               "while a request is served",
+	"no placeholders in this request":         "while a request is served",
+	"no portalgate app: %w":                   "while a certificate is asked for",
+	"%q is not a host of a tenant: %w":        "while a certificate is asked for",
 }
 
 var (
@@ -233,7 +235,7 @@ var (
 // would.
 func TestEveryRefusalStandsInAFixture(t *testing.T) {
 	sentences := map[string]string{} // and where it is written
-	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "matcher.go", "permission.go"} {
+	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "breach.go", "matcher.go", "permission.go"} {
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, name, nil, 0)
 		if err != nil {

@@ -157,13 +157,16 @@ func TestThisCaddyShowsItsAdminEndpoint(t *testing.T) {
 func TestNumbersOfJSONAreJudgedToo(t *testing.T) {
 	dir := refusalFiles(t)
 	for option, says := range map[string]string{
-		`"hashing_slots": -1`:              "hashing_slots: -1 is not between",
-		`"database_connections": -5`:       "database connections: -5 is not between",
-		`"sessions_per_user": -1`:          "sessions_per_user: -1 is not between",
-		`"sessions": {"idle": "-1h"}`:      "sessions idle: is negative",
-		`"answer_after": "-1s"`:            "answer_after: -1s is not between",
-		`"databse": "x"`:                   `unknown field "databse"`,
-		`"upstream_token": {"secret": ""}`: "upstream_token secret: is missing",
+		`"hashing_slots": -1`:                        "hashing_slots: -1 is not between",
+		`"database_connections": -5`:                 "database connections: -5 is not between",
+		`"sessions_per_user": -1`:                    "sessions_per_user: -1 is not between",
+		`"sessions": {"idle": "-1h"}`:                "sessions idle: is negative",
+		`"answer_after": "-1s"`:                      "answer_after: -1s is not between",
+		`"password": {"score": -1}`:                  "password score: -1 is not between",
+		`"password": {"breach": {"source": "file"}}`: "password breach: has no path",
+		`"password": {"breach": {"source": "hibp"}}`: "password breach: ",
+		`"databse": "x"`:                             `unknown field "databse"`,
+		`"upstream_token": {"secret": ""}`:           "upstream_token secret: is missing",
 	} {
 		said := validatedJSON(t, []byte(`{"admin": {"disabled": true}, "apps": {"portalgate": {"database": "postgres://app@127.0.0.1/x", "keyring": "`+dir+`/keyring.json", `+option+`}}}`))
 		if !strings.Contains(said, says) {

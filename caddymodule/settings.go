@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/store"
@@ -26,6 +27,8 @@ type settings struct {
 	bearerSecret             string
 	answerAfter              time.Duration
 	exempt, plaintext        []netip.Prefix
+	breach                   func() (password.Breaches, error) // nil: none is asked
+	breachKey                string
 }
 
 // resolve fills in placeholders and defaults and judges every option. Its error has every complaint in it.
@@ -279,11 +282,6 @@ func (a *App) numbers(p *portal.Policy) error {
 	} else if a.SessionsPerUser > 0 {
 		p.SessionsPerUser = a.SessionsPerUser
 	}
-	if a.PasswordMin != 0 {
-		if a.PasswordMin < 8 || a.PasswordMin > 64 {
-			wrong.add(bad("password_min", "%d is not between 8 and 64", a.PasswordMin))
-		}
-		p.PasswordMin = a.PasswordMin
-	}
+	wrong.add(a.passwords(p))
 	return wrong.err()
 }

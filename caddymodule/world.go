@@ -37,6 +37,7 @@ type world struct {
 	store   *store.Store
 	redis   redis.UniversalClient
 	hasher  *password.Hasher
+	breach  *breachWatch // nil: no source of stolen passwords
 	limits  *ratelimit.Limiter
 	ended   *revocation.Set
 	keeper  *session.Keeper
@@ -75,9 +76,12 @@ type world struct {
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1), ended: revocation.NewSet(2 * session.FactsLife)}
 	w.log.Store(log)
+	half := w // a failed return sets w to nil
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.giveBack())
+			if back := half.giveBack(); back != nil {
+				err = errors.Join(err, back)
+			}
 		}
 	}()
 	if err := w.furnish(s); err != nil {
@@ -88,9 +92,13 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: mail: %w", err)
 	}
+	var breaches password.Breaches
+	if w.breach != nil {
+		breaches = w.breach
+	}
 	w.auth = auth.New(auth.Deps{
 		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: press.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
-		Store: w.store, Hasher: w.hasher, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
+		Store: w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})
 	w.prefix = upstream.NewPrefix(s.headerPrefix)
@@ -150,6 +158,16 @@ func (w *world) furnish(s settings) (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("portalgate: hashing: %w", err)
+	}
+	if s.breach != nil {
+		w.breach, err = use(w, "breach", s.breachKey, func() (*breachWatch, func(), error) {
+			source, err := s.breach()
+			return &breachWatch{Breaches: source}, func() { _ = closed(source) }, err // nothing was written
+		})
+		if err != nil {
+			return complaints{bad("password breach", "%v", err)}
+		}
+		w.breach.log.Store(w.log.Load())
 	}
 	w.limits, err = use(w, "limits", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (*ratelimit.Limiter, func(), error) {
 		return ratelimit.New(w.redis, s.policy.Limits), func() {}, nil

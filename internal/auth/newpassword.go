@@ -136,22 +136,6 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	return Outcome{Step: portal.Next(at), Grant: &grant, ReturnTo: at.ReturnTo}, nil
 }
 
-// judge says whether a text may become a password. The same rules stand at every door.
-func (s *Service) judge(_ context.Context, t *portal.Tenant, u portal.User, text string) (password.Prepared, error) {
-	if text == "" {
-		return password.Prepared{}, input("password", "Enter a new password.")
-	}
-	wanted, err := password.Prepare(text)
-	if err != nil {
-		return password.Prepared{}, input("password", fmt.Sprintf("A password has at most %d characters.", s.Policy.PasswordMax))
-	}
-	rule := password.Policy{Min: s.Policy.PasswordMin, Max: s.Policy.PasswordMax, Context: []string{u.Email, u.FirstName, u.LastName, t.Slug, t.Name}}
-	if err := rule.Check(wanted); err != nil {
-		return password.Prepared{}, input("password", password.Reason(err))
-	}
-	return wanted, nil
-}
-
 // replace sets a password on rows of one person, the first of which this is about, and in the same transaction ends
 // all that hung on the old one: every session, every sign-in under way, every other known device (REC-05). A new
 // session begins here.

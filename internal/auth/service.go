@@ -18,6 +18,7 @@ import (
 type Deps struct {
 	Store    *store.Store
 	Hasher   *password.Hasher
+	Breaches password.Breaches // nil: none is asked
 	Sessions *session.Keeper
 	Limits   *ratelimit.Limiter
 	Policy   portal.Policy

@@ -166,6 +166,7 @@ var banned = []struct {
 	{"store", []string{"net/http", "log", "log/slog"}, "it speaks to PostgreSQL and returns errors"},
 	{"ratelimit", []string{"net/http", "log", "log/slog"}, "it answers a question and returns it"},
 	{"password", []string{"net/http", "log", "log/slog"}, "it answers a question and returns it"},
+	{"breach", []string{"log", "log/slog"}, "it answers a question and returns it"},
 	{"admission", []string{"log", "log/slog", "go.uber.org/zap"}, "it judges a request and returns the judgement; pages logs it"},
 	{"upstream", []string{"log", "log/slog", "go.uber.org/zap"}, "it returns errors; pages logs them"},
 }

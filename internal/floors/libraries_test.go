@@ -36,6 +36,8 @@ var libraries = []library{
 	{"golang.org/x/crypto", []string{"password"}, []string{"auth", "pages"}, "argon2id and the ERP's bcrypt"},
 	{"golang.org/x/text", []string{"password", "mail"}, nil, "NFC: the same password typed on two keyboards is one password; which language somebody reads, and its plurals"},
 	{"golang.org/x/net", []string{"portal"}, []string{"e2e", "pages", "mail"}, "idna: one spelling of a mail address's domain; in tests HTTP/2 frames that no client would send, and parsed pages and mails"},
+	{"github.com/ccojocar/zxcvbn-go", []string{"password"}, nil, "how hard a password is to guess; never on more than its beginning, and never without a slot"},
+	{"github.com/FastFilter/xorfilter", []string{"breach"}, nil, "filters of stolen passwords"},
 	{"github.com/spf13/pflag", []string{"caddymodule"}, nil, "the flags of cobra's commands"},
 	{"github.com/rogpeppe/go-internal", nil, []string{"caddymodule"}, "the real binary, run as an operator runs it, in scripts that anybody can read"},
 	{"golang.org/x/sys", []string{"cmd/dev"}, nil, "a bench pins programs to cores and reads their CPU time"},

@@ -280,7 +280,7 @@ func TestAChangedPasswordSaysWhatItEnded(t *testing.T) {
 		"The current password is not correct.":     {"current_password": {wrongPassword}, "password": {"four crates of lids, please"}},
 		"Enter a new password.":                    {"current_password": {testenv.Password}},
 		"Use at least 8 characters.":               {"current_password": {testenv.Password}, "password": {"short"}},
-		"A password has at most 128 characters.":   {"current_password": {testenv.Password}, "password": {strings.Repeat("long ", 100)}},
+		"Use at most 128 characters.":              {"current_password": {testenv.Password}, "password": {strings.Repeat("long ", 100)}},
 		"A password has at most 128 characters. C": {"current_password": {strings.Repeat("long ", 300)}, "password": {"four crates of lids, please"}},
 	} {
 		a := ann.post("/auth/account/password", form)

@@ -107,8 +107,16 @@ func (h *Hasher) Enter() (leave func(), err error) {
 	return func() { h.inside.Add(-1) }, nil
 }
 
-// do runs one piece of hashing in a slot. The queue is short: who would wait longer is told at once.
+// do runs one piece of hashing in a slot, and counts it.
 func (h *Hasher) do(ctx context.Context, work func()) error {
+	return h.take(ctx, func() {
+		defer h.done.Add(1)
+		work()
+	})
+}
+
+// take runs work in a slot. The queue is short: who would wait longer is told at once.
+func (h *Hasher) take(ctx context.Context, work func()) error {
 	select {
 	case h.slots <- struct{}{}:
 	default:
@@ -136,7 +144,6 @@ func (h *Hasher) do(ctx context.Context, work func()) error {
 	}
 	defer func() {
 		h.running.Add(-1)
-		h.done.Add(1)
 		<-h.slots
 	}()
 	work()

@@ -22,7 +22,7 @@ func TestTheNumbersOfThePolicies(t *testing.T) {
 	def := portal.Policy{
 		AccessLife: 30 * time.Minute, RenewBefore: 5 * time.Minute, RefreshGrace: 30 * time.Second,
 		Idle: 10 * time.Hour, Absolute: 14 * time.Hour, RememberIdle: 7 * day, RememberAbsolute: 14 * day,
-		SessionsPerUser: 5, PasswordMin: 8, PasswordMax: 128, AttemptLife: 10 * time.Minute, Lockout: lockout, Limits: limits,
+		SessionsPerUser: 5, PasswordMin: 8, PasswordMax: 128, PasswordScore: 3, AttemptLife: 10 * time.Minute, Lockout: lockout, Limits: limits,
 	}
 	review := def
 	review.Limits.Network, review.Limits.Refuse, review.Limits.ByTry, review.Limits.WaitMost = 5, 5, true, 15*time.Minute
@@ -47,7 +47,7 @@ func TestPolicyNISTIsNowhereLaxerThanTheDefault(t *testing.T) {
 	t.Parallel()
 	d, n := portal.DefaultPolicy(), portal.NISTPolicy()
 	if n.AccessLife > d.AccessLife || n.RefreshGrace > d.RefreshGrace || n.Idle > d.Idle || n.Absolute > d.Absolute || n.RememberIdle > d.RememberIdle ||
-		n.RememberAbsolute > d.RememberAbsolute || n.PasswordMin < d.PasswordMin || n.SessionsPerUser > d.SessionsPerUser {
+		n.RememberAbsolute > d.RememberAbsolute || n.PasswordMin < d.PasswordMin || n.PasswordScore < d.PasswordScore || n.SessionsPerUser > d.SessionsPerUser {
 		t.Errorf("%+v is laxer than %+v", n, d)
 	}
 	if n.Lockout.Close > 100 || n.Lockout.Free > 4 || n.Lockout.First < 30*time.Second {

@@ -107,6 +107,7 @@ type Policy struct {
 	SessionsPerUser  int // alive at once; the oldest ends
 	PasswordMin      int // code points
 	PasswordMax      int // code points
+	PasswordScore    int // the least strength of a new password, 0 to 4
 	AttemptLife      time.Duration
 	Lockout          LockoutRule
 	Limits           Limits
@@ -125,6 +126,7 @@ func DefaultPolicy() Policy {
 		SessionsPerUser:  5,
 		PasswordMin:      8,
 		PasswordMax:      128,
+		PasswordScore:    3,
 		AttemptLife:      10 * time.Minute,
 		Lockout:          DefaultLockout(),
 		Limits:           DefaultLimits(),

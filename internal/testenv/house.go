@@ -42,16 +42,17 @@ type House struct {
 
 // Plan says what a house is built from; zero values take what most tests want.
 type Plan struct {
-	DB          *DB              // default: the shared database
-	DatabaseURL string           // default: the database's, as the gateway's role; a proxy's address for faults
-	Redis       string           // default: no Redis, limits in process
-	Policy      *portal.Policy   // default: the decisions
-	Hashing     *password.Config // default: parameters that cost next to nothing
-	AnswerAfter time.Duration    // default: answers are released at once
-	Clock       *Clock           // default: a new one
-	Keys        *secret.Keyring  // default: a new one
-	Mail        *Outgoing        // default: a new one
-	Exempt      []netip.Prefix   // offices in which the limits by network do not hold; default: none
+	DB          *DB               // default: the shared database
+	DatabaseURL string            // default: the database's, as the gateway's role; a proxy's address for faults
+	Redis       string            // default: no Redis, limits in process
+	Policy      *portal.Policy    // default: the decisions
+	Hashing     *password.Config  // default: parameters that cost next to nothing
+	AnswerAfter time.Duration     // default: answers are released at once
+	Clock       *Clock            // default: a new one
+	Keys        *secret.Keyring   // default: a new one
+	Mail        *Outgoing         // default: a new one
+	Breaches    password.Breaches // default: none is asked
+	Exempt      []netip.Prefix    // offices in which the limits by network do not hold; default: none
 }
 
 // NewHouse builds a house that is gone when the test ends.
@@ -111,7 +112,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
 			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
 		}},
-		Store: h.Store, Hasher: h.Hasher, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+		Store: h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
 		Exempt: func(c portal.Client) bool {
 			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
 		}})

@@ -28,6 +28,12 @@ for (const line of document.querySelectorAll("[data-caps]")) {
 	input.addEventListener("keyup", look);
 	input.addEventListener("blur", () => { line.textContent = ""; });
 }
+for (const input of document.querySelectorAll("[data-meter]")) {
+	const line = document.getElementById(input.id + "-strength");
+	input.addEventListener("input", async () => {
+		try { (await import(input.dataset.meter)).watch(input, line); } catch { /* without it the server says what is wrong */ }
+	}, { once: true });
+}
 for (const form of document.querySelectorAll("form[data-once]")) {
 	const open = () => {
 		delete form.dataset.sent;
