@@ -21,7 +21,7 @@ var hostile = []string{
 }
 
 // linked is what programs that show mail make a link of by themselves.
-var linked = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*:\S|//|www\.\S|[\p{L}\p{N}-][.。．｡․]\p{L}{2,}|[\p{L}\p{N}]@[\p{L}\p{N}]`)
+var linked = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*:\S|//|www\.[\p{L}\p{N}]|[\p{L}\p{N}-][.。．｡․]\p{L}{2,}|[\p{L}\p{N}]@[\p{L}\p{N}]`)
 
 // harmless checks that a mail holds no link but its own, and shows nothing that is not seen.
 func harmless(t testing.TB, n mail.Note, m mail.Message) {
