@@ -247,7 +247,7 @@ func (p *Press) find(wanted string) *catalogue {
 
 var (
 	originForm = regexp.MustCompile(`^(?:https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|http://(?:[a-z0-9-]+\.)*localhost)(?::[0-9]{1,5})?$`)
-	linkForm   = regexp.MustCompile(`^/[A-Za-z0-9._~-]*(?:/[A-Za-z0-9._~-]+)*/?(?:\?[A-Za-z0-9._~=&%+-]*)?$`)
+	linkForm   = regexp.MustCompile(`^/(?:[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?)?(?:\?[A-Za-z0-9._~=&%+-]*)?$`)
 	codeForm   = regexp.MustCompile(`^[0-9A-Z]{4,8}(?:-[0-9A-Z]{4})?$`)
 )
 
@@ -334,7 +334,7 @@ func (c *catalogue) lay(n Note) *sheet {
 		s.Valid = c.first("common", "valid", data)
 	}
 	data["device"] = data["device_shown"]
-	for _, name := range []string{"what", "time", "device", "place", "address", "email"} {
+	for _, name := range []string{"time", "device", "place", "address", "email"} {
 		if data[name] != "" {
 			value, _ := c.fill("{"+name+"}", data)
 			s.Facts = append(s.Facts, fact{c.first("details", name, nil), value})
