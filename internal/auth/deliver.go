@@ -121,7 +121,12 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {
 		return err
 	}
-	err = s.send(ctx, t, l, dep)
+	m, err := s.Print(dep.note)
+	if err != nil { // ours to mend, and not the provider's: the log says so
+		err = fmt.Errorf("writing a %s mail: %w", l.Kind, err)
+		return errors.Join(err, within(func(x *store.Tx) error { return x.Deferred(ctx, d.Letter, s.Now().Add(again(l.ID, l.Tries)), err.Error()) }))
+	}
+	err = s.send(ctx, t, l, m)
 	after := context.WithoutCancel(ctx)
 	return s.Store.Within(after, d.Tenant, s.Now(), func(x *store.Tx) error {
 		switch {
@@ -145,12 +150,8 @@ func again(id portal.LetterID, tries int) time.Duration {
 	return d + d*time.Duration(raw[0])/(4*256)
 }
 
-// send prints a mail and hands it to the provider.
-func (s *Service) send(ctx context.Context, t *portal.Tenant, l letter, dep departure) error {
-	m, err := s.Print(dep.note)
-	if err != nil {
-		return fmt.Errorf("writing the mail: %w", err)
-	}
+// send hands a mail to the provider.
+func (s *Service) send(ctx context.Context, t *portal.Tenant, l letter, m mail.Message) error {
 	m.ID = string(l.ID) + "@" + t.Canonical()
 	m.Date = s.Now()
 	m.From, m.ReplyTo = s.Mail.From(t)

@@ -57,7 +57,11 @@ func New(d Deps) *Service {
 	if d.Exempt == nil {
 		d.Exempt = func(portal.Client) bool { return false }
 	}
-	return &Service{Deps: d, behind: make(chan func(context.Context) error, 1024)}
+	s := &Service{Deps: d, behind: make(chan func(context.Context) error, 1024)}
+	d.Sessions.OnCopy(func(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User) error {
+		return s.notify(ctx, x, t, c, u, portal.LetterCopied, nil)
+	})
+	return s
 }
 
 // RuleLockout names the lock-out where an operator is told which rule stands in somebody's way.

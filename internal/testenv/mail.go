@@ -83,6 +83,11 @@ func (h *House) Courier(t testing.TB, tenant portal.TenantID) []mail.Message {
 			t.Errorf("delivering: %v", err)
 		}
 	}
+	var complaints []string
+	h.DB.Row(t, `select coalesce(array_agg(kind || ': ' || last_error), '{}') from portalgate.outbox where tenant_id = $1 and state = 'waiting' and last_error <> ''`, []any{tenant}, &complaints)
+	if len(complaints) > 0 && h.Mail.Fails == nil {
+		t.Errorf("letters that could not leave: %q", complaints)
+	}
 	return h.Mail.Sent(tenant)[before:]
 }
 
