@@ -351,6 +351,7 @@ func (w *World) Screen() string {
 	fmt.Fprintf(&b, "  commands    export PORTALGATE_DATABASE_URL='%s' PORTALGATE_KEYRING='%s'\n", w.Postgres.URL("postgres", "operator"), w.Environment["PORTALGATE_KEYRING"])
 	fmt.Fprintf(&b, `
   Try: sign in, then look at "What the ERP received". Open a second tab, sign out in one, look at the other.
+       Forget your password, and find the link in the mailbox.
        Forge a header:  curl -i -H 'X-Portal-User-Id: admin' http://acme.localhost:%d/orders
        End a session, after the line "commands" in another terminal:
                         %s user revoke-sessions --tenant acme --email ann@buyer.example
