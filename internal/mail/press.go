@@ -286,7 +286,7 @@ func (p *Press) Print(n Note) (Message, error) {
 	if err := n.check(); err != nil {
 		return Message{}, fmt.Errorf("printing a %q mail: %w", n.Kind, err)
 	}
-	c := p.choose(n.Language, n.Tenant.Brand.Language)
+	c := p.choose(n.Language, n.Tenant.Language)
 	s := c.lay(n)
 	text, page, err := p.set(s)
 	if err != nil {

@@ -252,7 +252,7 @@ func TestTheLanguageIsThePersonsThenTheTenantsThenEnglish(t *testing.T) {
 		{"../../etc/passwd", "de", "de"}, {"{{.}}", "", "en"}, {strings.Repeat("de-", 5000) + "de", "", "en"}, {"de\r\nBcc: x@evil.test", "", "en"},
 	} {
 		n := mail.Sample(portal.LetterRecover)
-		n.Language, n.Tenant.Brand.Language = c.person, c.tenant
+		n.Language, n.Tenant.Language = c.person, c.tenant
 		if m := printed(t, p, n); m.Language != c.want {
 			t.Errorf("a person of %.20q at a tenant of %q reads %q, not %q", c.person, c.tenant, m.Language, c.want)
 		}

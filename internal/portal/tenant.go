@@ -90,7 +90,6 @@ type Brand struct {
 	Accent   string `json:"accent,omitempty"`   // #rrggbb; the pages keep the contrast readable by themselves
 	Logo     []byte `json:"logo,omitempty"`     // SVG, PNG or WebP, at most 64 KiB
 	Contact  string `json:"contact,omitempty"`  // whom to ask: an e-mail address, a telephone number or an https address
-	Language string `json:"language,omitempty"` // of mails to people whose own language there is none for, as de; else English
 	Version  int64  `json:"-"`                  // changes with each write, so that a cached logo is never the old one
 }
 
