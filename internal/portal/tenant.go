@@ -87,10 +87,10 @@ func (t *Tenant) Office(a netip.Addr) bool {
 
 // Brand is what a tenant's people see around the form.
 type Brand struct {
-	Accent   string `json:"accent,omitempty"`   // #rrggbb; the pages keep the contrast readable by themselves
-	Logo     []byte `json:"logo,omitempty"`     // SVG, PNG or WebP, at most 64 KiB
-	Contact  string `json:"contact,omitempty"`  // whom to ask: an e-mail address, a telephone number or an https address
-	Version  int64  `json:"-"`                  // changes with each write, so that a cached logo is never the old one
+	Accent  string `json:"accent,omitempty"`  // #rrggbb; the pages keep the contrast readable by themselves
+	Logo    []byte `json:"logo,omitempty"`    // SVG, PNG or WebP, at most 64 KiB
+	Contact string `json:"contact,omitempty"` // whom to ask: an e-mail address, a telephone number or an https address
+	Version int64  `json:"-"`                 // changes with each write, so that a cached logo is never the old one
 }
 
 // Policy holds the numbers of one realm. Zero values are never used: DefaultPolicy is the decisions table of the
