@@ -52,7 +52,6 @@ type post struct {
 	from    from
 	tenants map[string]from
 	regions map[string]from
-	region  func(slug string) string // nil: no tenant has one
 }
 
 type from struct{ from, replyTo mail.Address }
@@ -60,8 +59,8 @@ type from struct{ from, replyTo mail.Address }
 // From is a tenant's sender, and where answers go; zero: to the sender.
 func (p *post) From(n *portal.Tenant) (sender, replyTo mail.Address) {
 	f, ok := p.tenants[n.Slug]
-	if !ok && p.region != nil {
-		f, ok = p.regions[p.region(n.Slug)]
+	if !ok && n.Region != "" {
+		f, ok = p.regions[n.Region]
 	}
 	if !ok {
 		f = p.from
@@ -93,12 +92,6 @@ func (m *Mail) post(ctx caddy.Context, literals bool) (*post, error) {
 				p.regions[name], route.Regions[name] = f, s
 			}
 		}
-	}
-	route.RegionOf = func(slug string) string {
-		if p.region == nil {
-			return ""
-		}
-		return p.region(slug)
 	}
 	return p, wrong.err()
 }

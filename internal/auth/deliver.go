@@ -152,7 +152,7 @@ func (s *Service) send(ctx context.Context, t *portal.Tenant, l letter, dep depa
 		return fmt.Errorf("writing the mail: %w", err)
 	}
 	m.ID = string(l.ID) + "@" + t.Canonical()
-	m.Date = s.Now()
+	m.Date, m.Region = s.Now(), t.Region
 	m.From, m.ReplyTo = s.Mail.From(t)
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendWithin)
 	defer cancel()

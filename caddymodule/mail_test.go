@@ -1,0 +1,85 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/portalgate/portalgate/internal/mail"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/testenv"
+)
+
+// posted sets up a block `mail` with these lines in it, as a configuration does.
+func posted(t *testing.T, lines string) (*post, error) {
+	t.Helper()
+	a := new(App)
+	if err := a.UnmarshalCaddyfile(caddyfile.NewTestDispenser("portalgate {\n mail {\n" + lines + "\n}\n}")); err != nil {
+		t.Fatal(err)
+	}
+	a = decoded(t, a)
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	p, err := a.Mail.post(ctx, a.LiteralSecrets)
+	return p, places(a.Places).at(err)
+}
+
+// decoded is a module as it comes out of the JSON of its configuration.
+func decoded(t *testing.T, a *App) *App {
+	t.Helper()
+	b, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(App)
+	if err := caddy.StrictUnmarshalJSON(b, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestATenantsOwnProviderComesFirstThenItsRegions(t *testing.T) {
+	t.Parallel()
+	everybody, europe := testenv.Mailbox(t), testenv.Mailbox(t)
+	p, err := posted(t, `
+		from hello@portal.example
+		smtp `+everybody.Addr()+`
+		tenant acme {
+			from hello@acme.example
+		}
+		region eu eea {
+			from hello@eu.example
+			reply_to help@eu.example
+			smtp `+europe.Addr()+`
+		}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		slug, region  string
+		box           *testenv.Box
+		from, replyTo string
+	}{
+		{"globex", "", everybody, "hello@portal.example", ""},
+		{"globex", "us", everybody, "hello@portal.example", ""},
+		{"globex", "eu", europe, "hello@eu.example", "help@eu.example"},
+		{"globex", "eea", europe, "hello@eu.example", "help@eu.example"},
+		{"acme", "eu", everybody, "hello@acme.example", ""},
+	} {
+		n := portal.Tenant{Slug: c.slug, Region: c.region}
+		m := testMail(p, n, "ann@buyer.example", testenv.NewClock().Now())
+		before := len(c.box.Mails())
+		if err := p.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		got := c.box.Mails()
+		if len(got) != before+1 || got[before].From != c.from || m.ReplyTo != (mail.Address{Email: c.replyTo}) {
+			t.Errorf("%s in %q: %d mails there, from %s, answers to %s", c.slug, c.region, len(got)-before, m.From, m.ReplyTo)
+		}
+	}
+	if a, b := len(everybody.Mails()), len(europe.Mails()); a != 3 || b != 2 {
+		t.Errorf("%d mails left by default, %d by the region's provider", a, b)
+	}
+}
