@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -81,5 +82,34 @@ func TestATenantsOwnProviderComesFirstThenItsRegions(t *testing.T) {
 	}
 	if a, b := len(everybody.Mails()), len(europe.Mails()); a != 3 || b != 2 {
 		t.Errorf("%d mails left by default, %d by the region's provider", a, b)
+	}
+}
+
+func TestTheDoctorRepeatsTheExceptionsOfMail(t *testing.T) {
+	t.Parallel()
+	p, err := posted(t, `
+		from hello@portal.example
+		failover {
+			smtp mail.example:587 {
+				plaintext_network 10.1.0.0/16 10.2.0.0/16
+			}
+			smtp other.example:587
+		}
+		tenant acme {
+			capture
+		}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := doctor{mail: mail.Leaves(p.Sender)}
+	d.mailExceptions()
+	var said []string
+	for _, f := range d.found {
+		said = append(said, f.State+" "+f.Says)
+	}
+	want := []string{"note mail may be handed to mail.example:587 without TLS in 10.1.0.0/16", "note mail may be handed to mail.example:587 without TLS in 10.2.0.0/16",
+		"note capture keeps mails in place of sending them; nobody gets any"}
+	if !slices.Equal(said, want) {
+		t.Errorf("%q", said)
 	}
 }
