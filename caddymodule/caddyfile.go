@@ -61,6 +61,7 @@ func init() {
 //			network|tenant|global        <number>
 //			window                       <duration>
 //			sign_ins_network|sign_ins_tenant <number>
+//			asks_address|asks_network|asks_tenant <number>
 //		}
 //		limit_exempt       <networks...>
 //		literal_secrets    allow
