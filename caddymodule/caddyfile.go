@@ -67,8 +67,9 @@ func init() {
 //		literal_secrets    allow
 //		observe            <address>
 //		mail {
-//			from     <sender>
-//			reply_to <address>
+//			from      <sender>
+//			reply_to  <address>
+//			templates <directory>
 //			<provider> ...
 //			tenant <slugs...> {
 //				from     <sender>

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -112,4 +114,41 @@ func TestTheDoctorRepeatsTheExceptionsOfMail(t *testing.T) {
 	if !slices.Equal(said, want) {
 		t.Errorf("%q", said)
 	}
+}
+
+func TestMailsHaveTheNewestConfigurationsWords(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "de.json"), []byte(`{"recover": {"subject": "Passwort für {portal}, neu"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, err := posted(t, "from hello@portal.example\n capture\n templates "+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := posted(t, "from hello@portal.example\n capture")
+	if err != nil {
+		t.Fatal(err)
+	}
+	builtIn, err := mail.NewPress(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := posts{builtIn: builtIn}
+	n := mail.Sample(portal.LetterRecover)
+	n.Language = "de"
+	says := func(what, want string) {
+		t.Helper()
+		if m, err := all.Print(n); err != nil || m.Subject != want {
+			t.Errorf("%s: %q, %v", what, m.Subject, err)
+		}
+	}
+	const ours, theirs = "Neues Passwort für Acme Packaging wählen", "Passwort für Acme Packaging, neu"
+	says("before anything is configured", ours)
+	all.add(own)
+	says("with templates", theirs)
+	all.add(other)
+	says("after a reload without", ours)
+	all.remove(other)
+	says("after a reload that failed", theirs)
 }
