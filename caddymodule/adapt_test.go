@@ -93,12 +93,15 @@ func surroundings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir("secrets", 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"secrets", "mails", "broken-mails"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, text := range map[string]string{
 		"keyring.json": string(ring), "secrets/database": "postgres://app@127.0.0.1/portalgate\n", "secrets/blank": "\n",
 		"secrets/password": shownSecrets[0], "secrets/published": "your-secret-key-change-in-production", "secrets/short": "abc",
+		"mails/de.json": "{\n  \"recover\": {\"subject\": \"Neues Passwort, {portal}\"}\n}\n", "broken-mails/de.json": "{\n  \"recover\": {\n    \"subjekt\": \"x\"\n  }\n}\n", "broken-mails/layout.html": "<p>{{.Nope}}<script>x</script>",
 		"secrets/jwt": shownSecrets[1], "secrets/ca.pem": string(authority(t)), "secrets/keyring.json": string(ring), "secrets/database-url": "postgres://app@172.31.250.2/portalgate?sslmode=disable",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

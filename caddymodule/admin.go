@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -12,7 +13,8 @@ func init() {
 }
 
 // Admin answers on Caddy's admin endpoint: /portalgate/health says that the program runs, /portalgate/ready whether it
-// can serve, neighbour by neighbour; /portalgate/limits and /portalgate/why what stands in people's way.
+// can serve, neighbour by neighbour; /portalgate/limits and /portalgate/why what stands in people's way. /portalgate/mail is
+// a page of the mails that were captured.
 type Admin struct{}
 
 // CaddyModule returns the module's registration.
@@ -22,7 +24,7 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes are the admin routes.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return append(limitRoutes(), []caddy.AdminRoute{
+	return append(slices.Concat(limitRoutes(), mailRoutes()), []caddy.AdminRoute{
 		{Pattern: "/portalgate/health", Handler: reading(health)},
 		{Pattern: "/portalgate/ready", Handler: reading(func(w http.ResponseWriter, r *http.Request) { ready(w, r, everyWorld) })},
 	}...)

@@ -200,6 +200,9 @@ func (a *App) Start() error {
 	if err := a.observe(); err != nil {
 		return err
 	}
+	for _, guest := range a.post.keepers() {
+		guest.keepBy(a.world.keep)
+	}
 	a.world.posts.add(a.post)
 	return nil
 }

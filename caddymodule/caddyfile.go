@@ -61,13 +61,15 @@ func init() {
 //			network|tenant|global        <number>
 //			window                       <duration>
 //			sign_ins_network|sign_ins_tenant <number>
+//			asks_address|asks_network|asks_tenant <number>
 //		}
 //		limit_exempt       <networks...>
 //		literal_secrets    allow
 //		observe            <address>
 //		mail {
-//			from     <sender>
-//			reply_to <address>
+//			from      <sender>
+//			reply_to  <address>
+//			templates <directory>
 //			<provider> ...
 //			tenant <slugs...> {
 //				from     <sender>

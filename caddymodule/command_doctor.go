@@ -141,6 +141,7 @@ func (d *doctor) configuration() {
 		p, err := app.Mail.post(ctx, app.LiteralSecrets)
 		if err == nil { // `validate` has told it
 			d.mail = mail.Leaves(p.Sender)
+			d.mailExceptions()
 		}
 	}
 }
@@ -197,6 +198,17 @@ func (d *doctor) exceptions(app *App, s settings) {
 	}
 	for _, n := range s.exempt {
 		d.found.add("configuration", note, "sign-ins from %s are not counted by network", n)
+	}
+}
+
+// mailExceptions repeats those of each provider.
+func (d *doctor) mailExceptions() {
+	for _, s := range d.mail {
+		if g, ok := s.(interface{ exceptions() []string }); ok {
+			for _, says := range g.exceptions() {
+				d.found.add("configuration", note, "%s", says)
+			}
+		}
 	}
 }
 

@@ -26,8 +26,8 @@ type tried struct {
 
 func mailTest() *cobra.Command {
 	var (
-		d                  desk
-		config, to, tenant string
+		d                          desk
+		config, to, tenant, region string
 	)
 	c := command("test", "Sends one mail now by the configured provider, and says what it answered", "  portalgate mail test --config Caddyfile --to me@acme.example --tenant acme", takes(), func(c *cobra.Command, _ []string) error {
 		if config == "" || to == "" {
@@ -44,7 +44,7 @@ func mailTest() *cobra.Command {
 			return err
 		}
 		out := tried{To: string(address)}
-		m := testMail(p, tenant, address, time.Now())
+		m := testMail(p, portal.Tenant{Slug: tenant, Region: region}, address, time.Now())
 		out.From = m.From.String()
 		m.Taken = func(provider, answer string) { out.Provider, out.Answer = provider, answer }
 		within, stop := context.WithTimeout(c.Context(), time.Minute)
@@ -60,6 +60,7 @@ func mailTest() *cobra.Command {
 	c.Flags().StringVar(&config, "config", "", "Caddyfile or JSON configuration with the `mail` block")
 	c.Flags().StringVar(&to, "to", "", "who gets it")
 	c.Flags().StringVar(&tenant, "tenant", "", "the tenant in whose name it comes; default: none's")
+	c.Flags().StringVar(&region, "region", "", "the region of that tenant, as \"portalgate tenant region\" has set it; default: none")
 	return c
 }
 
@@ -83,10 +84,10 @@ func configuredPost(ctx caddy.Context, file string) (*post, error) {
 }
 
 // testMail says of itself what it is. It has no link, and nobody's data.
-func testMail(p *post, slug string, to portal.Email, now time.Time) mail.Message {
-	sender, replyTo := p.From(&portal.Tenant{Slug: slug})
+func testMail(p *post, t portal.Tenant, to portal.Email, now time.Time) mail.Message {
+	sender, replyTo := p.From(&t)
 	const says = "An operator of the portal tries whether mail arrives. Nothing has happened to your account, and there is nothing to do."
 	_, domain, _ := strings.Cut(sender.Email, "@")
-	return mail.Message{ID: portal.FormatID(secret.NewID()) + "@" + domain, Slug: slug, Kind: portal.LetterTest,
+	return mail.Message{ID: portal.FormatID(secret.NewID()) + "@" + domain, Slug: t.Slug, Region: t.Region, Kind: portal.LetterTest,
 		From: sender, ReplyTo: replyTo, To: to, Subject: "A test of the portal's mail", Text: says + "\n", HTML: "<p>" + says + "</p>", Language: "en", Date: now}
 }

@@ -44,6 +44,13 @@ type LimitNumbers struct {
 	SignInsNetwork int `json:"sign_ins_network,omitempty"`
 	// Sign-ins at one tenant in a minute, until browsers that are new to their account are refused. Default: 6000.
 	SignInsTenant int `json:"sign_ins_tenant,omitempty"`
+	// Mails that may be asked for at one address in an hour, whether or not somebody has it; above it nobody may ask
+	// there. Default: 10.
+	AsksAddress int `json:"asks_address,omitempty"`
+	// Mails that may be asked for from one network in the window. Default: 60.
+	AsksNetwork int `json:"asks_network,omitempty"`
+	// Mails that may be asked for at one tenant in a minute. Default: 600.
+	AsksTenant int `json:"asks_tenant,omitempty"`
 }
 
 func lockoutOption(to **Lockout, at noting) option {
@@ -64,6 +71,7 @@ func limitsOption(to **LimitNumbers, at noting) option {
 		return block(d, "limits", at.in("limits"), map[string]option{
 			"network": number(&l.Network), "window": duration(&l.Window), "tenant": number(&l.Tenant), "global": number(&l.Global),
 			"sign_ins_network": number(&l.SignInsNetwork), "sign_ins_tenant": number(&l.SignInsTenant),
+			"asks_address": number(&l.AsksAddress), "asks_network": number(&l.AsksNetwork), "asks_tenant": number(&l.AsksTenant),
 		})
 	}
 }
@@ -139,6 +147,7 @@ func (l *LimitNumbers) lay(p *portal.Limits) error {
 	}{
 		{"network", &p.Network, l.Network, 10_000}, {"tenant", &p.Tenant, l.Tenant, 1_000_000}, {"global", &p.Global, l.Global, 10_000_000},
 		{"sign_ins_network", &p.SignInsNetwork, l.SignInsNetwork, 1_000_000}, {"sign_ins_tenant", &p.SignInsTenant, l.SignInsTenant, 10_000_000},
+		{"asks_address", &p.AsksAddress, l.AsksAddress, 1000}, {"asks_network", &p.AsksNetwork, l.AsksNetwork, 100_000}, {"asks_tenant", &p.AsksTenant, l.AsksTenant, 1_000_000},
 	} {
 		if n.from < 0 || n.from > n.at {
 			all.add(bad("limits "+n.option, "%d is not between 1 and %d", n.from, n.at))

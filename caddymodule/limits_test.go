@@ -47,6 +47,9 @@ func TestTheLimitsAndTheLockOutAreConfigured(t *testing.T) {
 			global 5000
 			sign_ins_network 100
 			sign_ins_tenant 1000
+			asks_address 5
+			asks_network 40
+			asks_tenant 300
 		}`)
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +60,7 @@ func TestTheLimitsAndTheLockOutAreConfigured(t *testing.T) {
 	want := portal.DefaultLimits()
 	want.Network, want.Refuse, want.Window, want.Tenant, want.Global = 20, 200, 10*time.Minute, 500, 5000
 	want.SignInsNetwork, want.SignInsFlood, want.SignInsTenant = 100, 1000, 1000
+	want.AsksAddress, want.AsksNetwork, want.AsksTenant = 5, 40, 300
 	if s.policy.Limits != want {
 		t.Errorf("limits %+v, want %+v", s.policy.Limits, want)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ type Mail struct {
 	From string `json:"from,omitempty"`
 	// Where answers go. Default: to the sender.
 	ReplyTo string `json:"reply_to,omitempty"`
+	// A directory with files that take the place of those built in: `layout.html`, `layout.txt`, and texts by language such
+	// as `de.json`; `portalgate mail preview --overlay` shows what comes of them. They are read when the configuration is
+	// loaded. Default: none.
+	Templates string `json:"templates,omitempty"`
 	// Who carries it: a module of `portalgate.mail.*`, named by its key `provider`. In the Caddyfile a subdirective with
 	// the provider's name, such as `smtp`. Required.
 	Sender json.RawMessage `json:"sender,omitempty" caddy:"namespace=portalgate.mail inline_key=provider"`
@@ -52,7 +57,7 @@ type post struct {
 	from    from
 	tenants map[string]from
 	regions map[string]from
-	region  func(slug string) string // nil: no tenant has one
+	press   *mail.Press // nil: what is built in
 }
 
 type from struct{ from, replyTo mail.Address }
@@ -60,8 +65,8 @@ type from struct{ from, replyTo mail.Address }
 // From is a tenant's sender, and where answers go; zero: to the sender.
 func (p *post) From(n *portal.Tenant) (sender, replyTo mail.Address) {
 	f, ok := p.tenants[n.Slug]
-	if !ok && p.region != nil {
-		f, ok = p.regions[p.region(n.Slug)]
+	if !ok && n.Region != "" {
+		f, ok = p.regions[n.Region]
 	}
 	if !ok {
 		f = p.from
@@ -94,13 +99,31 @@ func (m *Mail) post(ctx caddy.Context, literals bool) (*post, error) {
 			}
 		}
 	}
-	route.RegionOf = func(slug string) string {
-		if p.region == nil {
-			return ""
-		}
-		return p.region(slug)
-	}
+	p.press = readTemplates(m.Templates, &wrong)
 	return p, wrong.err()
+}
+
+// readTemplates reads the directory that lies over the built-in files.
+func readTemplates(dir string, wrong *complaints) *mail.Press {
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		wrong.add(bad("mail templates", "%s is not a directory that can be read; make one with the files that shall differ", dir))
+		return nil
+	}
+	p, err := mail.NewPress(os.DirFS(dir))
+	if err == nil {
+		return p
+	}
+	list := []error{err}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		list = several.Unwrap()
+	}
+	for _, one := range list {
+		wrong.add(bad("mail templates", "in %s: %v", dir, one))
+	}
+	return nil
 }
 
 // readFrom reads the two addresses, where they are given.
@@ -208,10 +231,11 @@ func mailOption(to **Mail, at noting) option {
 		*to = &Mail{Tenants: map[string]*MailChoice{}, Regions: map[string]*MailChoice{}}
 		m := *to
 		options := map[string]option{
-			"from":     one(&m.From),
-			"reply_to": one(&m.ReplyTo),
-			"tenant":   choiceOption("tenant", m.Tenants, at.in("mail")),
-			"region":   choiceOption("region", m.Regions, at.in("mail")),
+			"from":      one(&m.From),
+			"reply_to":  one(&m.ReplyTo),
+			"templates": one(&m.Templates),
+			"tenant":    choiceOption("tenant", m.Tenants, at.in("mail")),
+			"region":    choiceOption("region", m.Regions, at.in("mail")),
 		}
 		senders(&m.Sender, at.in("mail"), options)
 		return block(d, "mail", at.in("mail"), options, "tenant", "region")

@@ -110,6 +110,14 @@ func (m *MailSMTP) Cleanup() error {
 	return nil
 }
 
+// exceptions are what `doctor` repeats.
+func (m *MailSMTP) exceptions() (out []string) {
+	for _, n := range m.PlaintextNetworks {
+		out = append(out, "mail may be handed to "+m.provider()+" without TLS in "+n)
+	}
+	return out
+}
+
 func (m *MailSMTP) provider() string { return net.JoinHostPort(m.Host, strconv.Itoa(m.Port)) }
 
 // MailSES hands mail to Amazon SES by the SMTP endpoint of a region.

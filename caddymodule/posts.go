@@ -13,6 +13,8 @@ import (
 // posts are how mail leaves in the configurations that share a world. Providers belong to their configuration and end
 // with it, while the world goes on: mail always leaves by the newest one that runs.
 type posts struct {
+	builtIn *mail.Press // what mails say where the configuration has no templates of its own
+
 	mu  sync.Mutex
 	all []*post
 }
@@ -48,6 +50,14 @@ func (p *posts) Send(ctx context.Context, m mail.Message) error {
 		return now.Send(ctx, m)
 	}
 	return errNoMail
+}
+
+// Print says what a mail says, in the newest configuration's words.
+func (p *posts) Print(n mail.Note) (mail.Message, error) {
+	if now := p.newest(); now != nil && now.press != nil {
+		return now.press.Print(n)
+	}
+	return p.builtIn.Print(n)
 }
 
 // From is a tenant's sender, and where answers go.

@@ -14,7 +14,8 @@ const (
 	sweepBatch = 5000 // rows in one transaction
 )
 
-// sweepNowAndThen forgets what strangers have left behind: the purses of addresses at which somebody guessed a day ago.
+// sweepNowAndThen forgets what strangers have left behind: the purses of addresses at which somebody guessed a day ago,
+// letters that are done, and mails that were captured a week ago.
 func (w *world) sweepNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -28,7 +29,7 @@ func (w *world) sweepNowAndThen(ctx context.Context) {
 			continue
 		}
 		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
-			w.log.Load().Warn("forgetting old failures; the next round does it", zap.Error(err))
+			w.log.Load().Warn("forgetting what is old; the next round does it", zap.Error(err))
 		}
 	}
 }
@@ -44,7 +45,7 @@ func (w *world) sweep(ctx context.Context) error {
 			continue
 		}
 		done[e.Tenant] = true
-		for _, sweep := range []func(context.Context, portal.TenantID, time.Time, int) (int64, error){w.store.SweepLockouts, w.store.SweepLetters} {
+		for _, sweep := range []func(context.Context, portal.TenantID, time.Time, int) (int64, error){w.store.SweepLockouts, w.store.SweepLetters, w.store.SweepCaptured} {
 			for n := int64(sweepBatch); n == sweepBatch; {
 				if n, err = sweep(ctx, e.Tenant, w.now(), sweepBatch); err != nil {
 					return err

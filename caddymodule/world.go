@@ -88,7 +88,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		return nil, err
 	}
 	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
-	press, err := mail.NewPress(nil)
+	w.posts.builtIn, err = mail.NewPress(nil)
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: mail: %w", err)
 	}
@@ -97,7 +97,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		breaches = w.breach
 	}
 	w.auth = auth.New(auth.Deps{
-		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: press.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
+		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
 		Store: w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})

@@ -36,6 +36,23 @@ portalgate.attempts row security forced, owner owner
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
 
+portalgate.captured row security forced, owner owner
+  id uuid not null
+  tenant_id uuid not null
+  kind text not null
+  message text not null
+  key_id text not null
+  created_at timestamp with time zone not null
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  PRIMARY KEY (id)
+  CREATE INDEX captured_age ON portalgate.captured USING btree (tenant_id, created_at)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: delete, insert, select
+  granted to portalgate_operator: select
+
 portalgate.credentials row security forced, owner owner
   user_id uuid not null
   tenant_id uuid not null
@@ -312,6 +329,7 @@ portalgate.tickets row security forced, owner owner
   email text not null
   stamp bytea not null
   browser bytea
+  content text
   created_at timestamp with time zone not null
   expires_at timestamp with time zone not null
   spent_at timestamp with time zone
@@ -597,5 +615,6 @@ core 3
 core 4
 core 5
 core 6
+core 7
 erp 0
 erp 1

@@ -60,6 +60,7 @@ var configured = []struct{ title, id, structure, grammar, parser string }{
 	{"Mail provider `smtp`", "portalgate.mail.smtp", "MailSMTP", "MailSMTP.UnmarshalCaddyfile", "MailSMTP.UnmarshalCaddyfile"},
 	{"Mail provider `ses`", "portalgate.mail.ses", "MailSES", "MailSES.UnmarshalCaddyfile", "MailSES.UnmarshalCaddyfile"},
 	{"Mail provider `sendgrid`", "portalgate.mail.sendgrid", "MailSendGrid", "MailSendGrid.UnmarshalCaddyfile", "MailSendGrid.UnmarshalCaddyfile"},
+	{"Mail provider `capture`", "portalgate.mail.capture", "MailCapture", "MailCapture.UnmarshalCaddyfile", "MailCapture.UnmarshalCaddyfile"},
 	{"Mail providers, one after the other: `failover`", "portalgate.mail.failover", "MailFailover", "MailFailover.UnmarshalCaddyfile", "MailFailover.UnmarshalCaddyfile"},
 	{"Mail providers, side by side: `split`", "portalgate.mail.split", "MailSplit", "MailSplit.UnmarshalCaddyfile", "MailSplit.UnmarshalCaddyfile"},
 	{"Certificates: `permission portalgate`", "tls.permission.portalgate", "Permission", "", "Permission.UnmarshalCaddyfile"},

@@ -233,3 +233,17 @@ func TestALateCodeIsDroppedAndAnyOtherLateLetterPutAside(t *testing.T) {
 		t.Errorf("after three days: %+v", s)
 	}
 }
+
+// A mail says of which region its tenant is, so that the configuration can choose who carries it.
+func TestAMailKnowsItsTenantsRegion(t *testing.T) {
+	t.Parallel()
+	h, tenant := posthouse(t)
+	h.DB.Exec(t, `insert into portalgate.settings (tenant_id, key, value, changed_at) values ($1, 'mail_region', '"eu"', now())`, tenant.ID)
+	h.Person(t, tenant, testenv.Visitor{Email: "ann@buyer.example"})
+	b := open(h, &tenant, "203.0.113.7")
+	b.askReset(t, "ann@buyer.example")
+	courier(t, h)
+	if sent := h.Mail.Sent(tenant.ID); len(sent) != 1 || sent[0].Region != "eu" {
+		t.Errorf("%+v", sent)
+	}
+}

@@ -155,7 +155,7 @@ func again(id portal.LetterID, tries int) time.Duration {
 // send hands a mail to the provider.
 func (s *Service) send(ctx context.Context, t *portal.Tenant, l letter, m mail.Message) error {
 	m.ID = string(l.ID) + "@" + t.Canonical()
-	m.Date = s.Now()
+	m.Date, m.Region = s.Now(), t.Region
 	m.From, m.ReplyTo = s.Mail.From(t)
 	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendWithin)
 	defer cancel()

@@ -7,7 +7,7 @@
 //	1  store breach mail password ratelimit revocation whereabouts
 //	0  portal secret
 //
-//	beside  web migrations demo demo/erp demo/npm demo/servers demo/sink cmd/dev testenv testenv/timing e2e floors
+//	beside  caddymodule/conformance web migrations demo demo/erp demo/npm demo/servers demo/sink cmd/dev testenv testenv/timing e2e floors
 //
 // A package imports downwards only, and never across its floor, with one exception: auth may use session. So two
 // capabilities of floor 1 meet only in a flow of floor 2, and the roads of floor 3 (admission, pages, upstream) know

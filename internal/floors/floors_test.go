@@ -63,18 +63,19 @@ var users = map[string]struct {
 	by  []string
 	why string
 }{
-	"web":            {[]string{"pages", "mail"}, "files for browsers are rendered and served by pages, mails are printed by mail, and nowhere else"},
-	"migrations":     {[]string{"caddymodule", "demo", "testenv"}, "the command, and whoever makes a database of its own"},
-	"demo":           {[]string{"cmd/portalgate", "cmd/dev"}, "a world in a box is not reachable from the gate itself; a bench measures one"},
-	"demo/erp":       {[]string{"demo"}, "the demo's upstream"},
-	"demo/servers":   {[]string{"demo", "testenv", "cmd/dev"}, "throwaway servers, and the advice how to install them"},
-	"demo/sink":      {[]string{"demo", "testenv"}, "a mail server for the demo and for tests"},
-	"demo/npm":       {[]string{"demo/servers", "testenv", "cmd/dev"}, "files fetched for throwaway servers and for tests"},
-	"testenv":        {nil, "tests only"},
-	"testenv/timing": {nil, "tests only"},
-	"e2e":            {nil, "nobody: it holds tests"},
-	"floors":         {nil, "nobody: it holds tests"},
-	"cmd/dev":        {nil, "nobody: it is a program"},
+	"web":                     {[]string{"pages", "mail"}, "files for browsers are rendered and served by pages, mails are printed by mail, and nowhere else"},
+	"migrations":              {[]string{"caddymodule", "demo", "testenv"}, "the command, and whoever makes a database of its own"},
+	"demo":                    {[]string{"cmd/portalgate", "cmd/dev"}, "a world in a box is not reachable from the gate itself; a bench measures one"},
+	"demo/erp":                {[]string{"demo"}, "the demo's upstream"},
+	"demo/servers":            {[]string{"demo", "testenv", "cmd/dev"}, "throwaway servers, and the advice how to install them"},
+	"demo/sink":               {[]string{"demo", "testenv"}, "a mail server for the demo and for tests"},
+	"demo/npm":                {[]string{"demo/servers", "testenv", "cmd/dev"}, "files fetched for throwaway servers and for tests"},
+	"testenv":                 {nil, "tests only"},
+	"caddymodule/conformance": {nil, "tests only: ours, and those of providers that others write"},
+	"testenv/timing":          {nil, "tests only"},
+	"e2e":                     {nil, "nobody: it holds tests"},
+	"floors":                  {nil, "nobody: it holds tests"},
+	"cmd/dev":                 {nil, "nobody: it is a program"},
 }
 
 // testers are packages whose every file serves tests.

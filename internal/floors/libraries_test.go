@@ -19,7 +19,7 @@ type library struct {
 }
 
 var libraries = []library{
-	{"github.com/caddyserver/caddy/v2", []string{"caddymodule", "cmd/portalgate"}, nil,
+	{"github.com/caddyserver/caddy/v2", []string{"caddymodule", "cmd/portalgate"}, []string{"caddymodule/conformance"},
 		"the server; nothing below knows it, so that everything below can be tested without it"},
 	{"github.com/jackc/pgx/v5", []string{"store", "migrations", "demo", "demo/servers", "testenv", "cmd/dev"}, []string{"*"},
 		"PostgreSQL is store's; migrations runs as the tables' owner, who is nobody that store would serve; demo and testenv make databases, demo/servers sees whether one answers; a bench compares store with plain reads"},

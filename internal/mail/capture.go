@@ -15,6 +15,7 @@ func (c Capture) Send(ctx context.Context, m Message) error {
 	if _, err := compose(m, nil); err != nil {
 		return err
 	}
+	m.Subject, m.From.Name, m.ReplyTo.Name = plain(m.Subject, 200), plain(m.From.Name, 100), plain(m.ReplyTo.Name, 100) // as it would have left
 	if err := c.Keep(ctx, m); err != nil {
 		return fmt.Errorf("keeping a mail: %w", err)
 	}

@@ -20,6 +20,7 @@ type Message struct {
 	ID       string // of the Message-ID, without brackets; the same at each try, so that a doubled mail can be told
 	Tenant   portal.TenantID
 	Slug     string // the tenant's, for the choice of a provider
+	Region   string // the tenant's, for the same; empty: none
 	Kind     portal.LetterKind
 	From     Address
 	ReplyTo  Address // zero: the sender

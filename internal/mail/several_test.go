@@ -84,11 +84,10 @@ func TestASplitKeepsItsWeightsAndItsChoice(t *testing.T) {
 func TestATenantsWayIsItsOwnThenItsRegionsThenEverybodys(t *testing.T) {
 	var tally mail.Tally
 	ok := &mail.Capture{Keep: func(context.Context, mail.Message) error { return nil }}
-	r := &mail.Route{Default: tally.Of("default", ok), Tenants: map[string]mail.Sender{"acme": tally.Of("own", ok)}, Regions: map[string]mail.Sender{"eu": tally.Of("region", ok)},
-		RegionOf: func(slug string) string { return map[string]string{"acme": "eu", "globex": "eu"}[slug] }}
+	r := &mail.Route{Default: tally.Of("default", ok), Tenants: map[string]mail.Sender{"acme": tally.Of("own", ok)}, Regions: map[string]mail.Sender{"eu": tally.Of("region", ok)}}
 	for _, slug := range []string{"acme", "globex", "globex", "other", "other", "other"} {
 		m := message("ann@buyer.example")
-		m.Slug = slug
+		m.Slug, m.Region = slug, map[string]string{"acme": "eu", "globex": "eu", "other": "us"}[slug]
 		if err := r.Send(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}

@@ -75,6 +75,9 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 		if err != nil {
 			return err
 		}
+		if ctx.Err() != nil { // a kept connection could be quicker than its end
+			return &Failure{Provider: s.name(), Step: StepConnect, Text: fmt.Sprintf("not begun: %v", context.Cause(ctx))}
+		}
 		l, kept, err := s.line(ctx)
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ var granted = map[string]map[string]string{
 			" update email is_email_verified failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
 		"public.customer_activity_log": "select *; insert *",
 		"portalgate.attempts":          "select *; insert *; update *; delete",
+		"portalgate.captured":          "select *; insert *; delete",
 		"portalgate.credentials":       "select *; insert *; update *",
 		"portalgate.devices":           "select *; insert *; update *; delete",
 		"portalgate.events":            "select *; insert *",
@@ -51,6 +52,7 @@ var granted = map[string]map[string]string{
 			" update customer_id email first_name last_name phone role is_active is_email_verified email_verification_token email_verification_expires" +
 			" failed_login_attempts account_locked_until password_changed_at preferred_language timezone updated_at deleted_at",
 		"public.customer_activity_log": "select *; insert *",
+		"portalgate.captured":          "select *",
 		"portalgate.credentials":       "select user_id tenant_id key_id version must_change changed_at; insert *; update *",
 		"portalgate.devices":           "select id tenant_id user_id label agent first_seen last_seen; delete",
 		"portalgate.events":            "select *; insert *",

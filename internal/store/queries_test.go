@@ -183,8 +183,8 @@ func queries(t *testing.T) (out []query) {
 var commands = []string{"AddCustomer", "AddHost", "AddTenant", "RemoveHost", "RenameTenant", "Verify", "ownCompany", "put"}
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
-var gateways = []string{"Account", "Attempt", "BeginSession", "ChooseCompany", "Claim", "Deferred", "Device", "ForgetAttempts", "ForgetDevices", "Knock", "People", "Presented", "PutAttempt", "PutTicket", "Queued", "Refresh", "RefundTry",
-	"ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendTicket", "SpendTry", "SweepLetters", "SweepLockouts", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done"}
+var gateways = []string{"Account", "Attempt", "BeginSession", "Capture", "ChooseCompany", "Claim", "Deferred", "Device", "ForgetAttempts", "ForgetDevices", "Knock", "People", "Presented", "PutAttempt", "PutTicket", "Queued", "Refresh", "RefundTry",
+	"ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendTicket", "SpendTry", "SweepCaptured", "SweepLetters", "SweepLockouts", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done"}
 
 // Every statement is understood by a migrated database, and may be run by the role that runs it: a new one that needs a
 // right which is not granted fails here, and not at somebody's sign-in.
