@@ -40,6 +40,7 @@ type departure struct {
 	users  []portal.UserID // whose older tickets are void once this one has left
 	ticket portal.TicketID
 	void   []portal.Purpose
+	ended  []portal.SessionID // by what the letter has carried out
 
 	drop  string    // why it does not leave
 	later time.Time // or when it does
@@ -121,6 +122,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {
 		return err
 	}
+	s.Sessions.Forget(now, dep.ended...)
 	m, err := s.Print(dep.note)
 	if err != nil { // ours to mend, and not the provider's: the log says so
 		err = fmt.Errorf("writing a %s mail: %w", l.Kind, err)
@@ -192,6 +194,9 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	}
 	switch l.Kind {
 	case portal.LetterRecover:
+		if l.facts[factRecovery] != "" {
+			return s.departRecovery(ctx, x, l, n)
+		}
 		return s.departRecover(ctx, x, l, n)
 	case portal.LetterVerify:
 		return s.departVerify(ctx, x, t, l, n)
@@ -225,6 +230,8 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 		return s.mint(ctx, x, n, a, portal.PurposeNewAddress, "/verify-email", mintage{})
 	case portal.LetterOldAddress:
 		return s.mint(ctx, x, n, a, portal.PurposeUndo, "/undo", mintage{keep: true})
+	case portal.LetterRecovery:
+		return s.departWarning(ctx, x, l, n, a)
 	case portal.LetterPaused:
 		return s.mint(ctx, x, n, a, portal.PurposeTryNow, "/try-now", mintage{})
 	case portal.LetterKnown, portal.LetterCode, portal.LetterTest:

@@ -33,6 +33,10 @@ const (
 	VerbAddressUndone   Verb = "ADDRESS_CHANGE_UNDONE"
 	VerbDisowned        Verb = "DISOWNED" // "this wasn't me"
 	VerbTriedNow        Verb = "TRIED_NOW"
+	VerbRecoveryBegun   Verb = "RECOVERY_BEGUN" // by an operator
+	VerbRecoveryAgreed  Verb = "RECOVERY_CONFIRMED"
+	VerbRecoveryStopped Verb = "RECOVERY_STOPPED"
+	VerbRecovered       Verb = "RECOVERED"
 	VerbMailRetried     Verb = "MAIL_RETRIED"
 	VerbMailSent        Verb = "MAIL_SENT"
 )

@@ -42,6 +42,8 @@ var sample = []struct{ table, insert string }{
 	{"portalgate.outbox", `insert into portalgate.outbox (id, tenant_id, kind, address, key_id, next_try_at, created_at) values (md5($1::uuid || 'letter')::uuid, $1, 'recover', '\x03', 'k', now(), now())`},
 	{"portalgate.tickets", `insert into portalgate.tickets (id, tenant_id, digest, purpose, user_id, email, stamp, created_at, expires_at)
 		values (md5($1::uuid || 'ticket')::uuid, $1, sha256($1::uuid::text::bytea), 'recover', md5($1::uuid || 'user')::uuid, 'twin@buyer.example', '\x04', now(), now())`},
+	{"portalgate.recoveries", `insert into portalgate.recoveries (id, tenant_id, user_id, addresses, key_id, letter_id, begun_by, reason, begun_at, due_at)
+		values (md5($1::uuid || 'recovery')::uuid, $1, md5($1::uuid || 'user')::uuid, '\x05', 'k', md5($1::uuid || 'letter')::uuid, 'olga', 'lost all', now(), now())`},
 	{"portalgate.events", `insert into portalgate.events (tenant_id, verb, at, result) values ($1::uuid, 'LOGIN_FAILED', now(), 'refused')`},
 	{"portalgate.revocations", `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1::uuid, 'tenant', $1, now())`},
 }

@@ -35,6 +35,7 @@ var granted = map[string]map[string]string{
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; insert *; update *; delete",
 		"portalgate.outbox":            "select *; insert *; update *; delete",
+		"portalgate.recoveries":        "select *; update addresses due_at confirmed_by confirmed_at state ended_by ended_at why",
 		"portalgate.refresh_tokens":    "select *; insert *; update *",
 		"portalgate.revocations":       "select *; insert *",
 		"portalgate.schema_version":    "select *",
@@ -59,6 +60,7 @@ var granted = map[string]map[string]string{
 		"portalgate.lockouts":          "select *; delete",
 		"portalgate.outbox": "select id tenant_id kind user_id address key_id language once state tries next_try_at claimed_until last_error created_at done_at more expires_at;" +
 			" insert *; update state tries next_try_at claimed_until done_at more",
+		"portalgate.recoveries":     "select *; insert *; update addresses due_at confirmed_by confirmed_at state ended_by ended_at why",
 		"portalgate.revocations":    "select *; insert *",
 		"portalgate.schema_version": "select *",
 		"portalgate.sessions":       "select *; update ended_at end_reason",

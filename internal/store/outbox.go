@@ -206,7 +206,7 @@ func (x *Tx) RetryLetters(ctx context.Context, id portal.LetterID, d Deed) (int6
 func (s *Store) SweepLetters(ctx context.Context, t portal.TenantID, now time.Time, most int) (n int64, err error) {
 	err = s.Within(ctx, t, now, func(x *Tx) error {
 		tag, err := x.tx.Exec(ctx, `delete from portalgate.outbox where tenant_id = $1 and id in (
-				select id from portalgate.outbox where tenant_id = $1 and state <> 'waiting' and done_at < case state when 'dropped' then $2 else $3 end limit $4)`, x.tenant, now.Add(-2*time.Hour), now.Add(-30*24*time.Hour), most)
+				select id from portalgate.outbox where tenant_id = $1 and state <> 'waiting' and done_at < case state when 'dropped' then $2::timestamptz else $3::timestamptz end limit $4)`, x.tenant, now.Add(-2*time.Hour), now.Add(-30*24*time.Hour), most)
 		n = tag.RowsAffected()
 		return err
 	})
