@@ -207,7 +207,7 @@ func (s *Site) buttonPage(at string, b button) page {
 			case b.purpose == portal.PurposeUndo:
 				title = "The change is taken back"
 			case b.purpose == portal.PurposeStop && done == "2":
-				title = "Look into your mailbox"
+				title = "You need not wait"
 			case b.purpose == portal.PurposeStop:
 				title = "The recovery is stopped"
 			}
