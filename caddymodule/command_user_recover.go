@@ -102,6 +102,11 @@ func (d *desk) beginRecovery(c *cobra.Command, keys *secret.Keyring, p who, emai
 		} else if len(rows) > 0 {
 			return fmt.Errorf("somebody has the address %s in this portal already; `portalgate user show --tenant %s --email %s`", to, p.tenant, to)
 		}
+		if dead, err := x.IsSuppressed(c.Context(), to); err != nil {
+			return err
+		} else if dead {
+			return fmt.Errorf("mail to %s comes back; `portalgate why %s --tenant %s`", to, to, p.tenant)
+		}
 		r, err = auth.BeginRecovery(c.Context(), x, keys, t, a.User, email, to, d.by())
 		return err
 	})

@@ -136,7 +136,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			if err := x.VoidTickets(after, dep.users, dep.ticket, dep.void...); err != nil {
 				return err
 			}
-			return x.Delivered(after, d.Letter)
+			return x.Delivered(after, d.Letter, l.to)
 		case errors.Is(err, mail.ErrRejected):
 			return x.Undeliverable(after, d.Letter, err.Error())
 		}
@@ -187,6 +187,12 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	}
 	if l.More > 0 {
 		n.Facts["more"] = fmt.Sprint(l.More)
+	}
+	// Whoever asked for a mail to an address that is dead has had the same answer as everybody, and long since.
+	if dead, err := x.IsSuppressed(ctx, l.to); err != nil {
+		return departure{}, err
+	} else if dead && (l.Kind != portal.LetterRecover || l.facts[factRecovery] == "") {
+		return dropped("suppressed"), nil
 	}
 	dep, err := s.allowed(ctx, x, l)
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {

@@ -180,9 +180,15 @@ func (s *Service) carryOut(ctx context.Context, x *store.Tx, t portal.TenantID, 
 		return nil, "the account has another address by now", nil
 	}
 	rows[0], rows[i] = rows[i], rows[0]
+	bounces, err := x.IsSuppressed(ctx, r.To)
+	if err != nil {
+		return nil, "", err
+	}
 	switch others, err := x.People(ctx, r.To); {
 	case err != nil:
 		return nil, "", err
+	case bounces:
+		return nil, "mail to the new address comes back", nil
 	case !rows[0].User.Active:
 		return nil, "the account may not be used any more", nil
 	case len(others) > 0:

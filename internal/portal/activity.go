@@ -39,6 +39,8 @@ const (
 	VerbRecovered       Verb = "RECOVERED"
 	VerbMailRetried     Verb = "MAIL_RETRIED"
 	VerbMailSent        Verb = "MAIL_SENT"
+	VerbMailSuppressed  Verb = "MAIL_SUPPRESSED" // an address that mail comes back from
+	VerbMailResumed     Verb = "MAIL_RESUMED"
 )
 
 // Activity is a fact in the audit trail, written in the same transaction as the deed.
