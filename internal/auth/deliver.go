@@ -126,7 +126,9 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 	m, err := s.Print(dep.note)
 	if err != nil { // ours to mend, and not the provider's: the log says so
 		err = fmt.Errorf("writing a %s mail: %w", l.Kind, err)
-		return errors.Join(err, within(func(x *store.Tx) error { return x.Deferred(ctx, d.Letter, s.Now().Add(again(l.ID, l.Tries)), err.Error()) }))
+		return errors.Join(err, within(func(x *store.Tx) error {
+			return x.Deferred(ctx, d.Letter, s.Now().Add(again(l.ID, l.Tries)), err.Error())
+		}))
 	}
 	err = s.send(ctx, t, l, m)
 	after := context.WithoutCancel(ctx)
