@@ -156,8 +156,12 @@ func lift(from, to *cobra.Command) {
 	to.SetFlagErrorFunc(flagError)
 }
 
+// acts marks a command that does something itself and has others below it.
+const acts = "acts"
+
 const usage = `Usage:
-  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+  {{if .HasAvailableSubCommands}}{{if index .Annotations "acts"}}{{.CommandPath}} [flags]
+  {{end}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
 {{if .HasAvailableSubCommands}}
 Commands:
 {{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name .NamePadding}}  {{.Short}}

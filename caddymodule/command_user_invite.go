@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,47 +104,5 @@ func userInvite() *cobra.Command {
 	f.StringVar(&role, "role", string(portal.RoleUser), "CUSTOMER_ADMIN, CUSTOMER_USER or APPROVER")
 	f.StringVar(&customer, "customer", "", "code of the customer company; without it the tenant's own")
 	f.StringVar(&language, "language", "", "like en-US; the mail is written in it")
-	return c
-}
-
-func userRecover() *cobra.Command {
-	var (
-		d desk
-		p who
-	)
-	c := command("recover", "Mails a person a link to a new password; nobody else sees or picks it", "  portalgate user recover --tenant acme --email ann@buyer.example --reason \"called, forgot it\"", takes(), func(c *cobra.Command, _ []string) error {
-		email, err := p.parse()
-		if err != nil {
-			return err
-		}
-		keys, err := d.keys()
-		if err != nil {
-			return err
-		}
-		err = d.within(c.Context(), p.tenant, func(t portal.TenantID, x *store.Tx) error {
-			rows, err := x.Named(c.Context(), email)
-			if err != nil {
-				return err
-			}
-			i := slices.IndexFunc(rows, func(a store.Account) bool { return a.User.Active && !a.Secret.Missing })
-			if i < 0 {
-				return fmt.Errorf("tenant %s has nobody with the address %s who may sign in with a password; `portalgate user show --tenant %s --email %s`", p.tenant, email, p.tenant, email)
-			}
-			q, err := auth.Seal(keys, t, portal.Letter{Kind: portal.LetterRecover, To: email, Language: rows[i].User.Language, Facts: map[string]string{}}, x.Now())
-			if err != nil {
-				return err
-			}
-			return errors.Join(x.Post(c.Context(), q), x.Recovers(c.Context(), rows[i].User.ID, d.by()))
-		})
-		if err != nil {
-			return err
-		}
-		return d.print(c, map[string]any{"email": email, "tenant": p.tenant, "mailed": true}, func(w io.Writer) {
-			fmt.Fprintf(w, "a link to a new password is on its way to %s; it works for an hour\n", email)
-		})
-	})
-	d.flags(c, true, true)
-	d.deed(c)
-	p.flags(c)
 	return c
 }

@@ -205,6 +205,9 @@ func (k *clerk) whyEmail(ctx context.Context, s shop, email portal.Email) (out [
 		if err != nil {
 			return err
 		}
+		if out, err = k.ofMail(ctx, x, s.slug, email, rows, out); err != nil {
+			return err
+		}
 		names := make([]string, 0, len(purses))
 		for name := range purses {
 			names = append(names, name)

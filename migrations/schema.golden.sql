@@ -183,6 +183,7 @@ portalgate.outbox row security forced, owner owner
   done_at timestamp with time zone
   more integer not null default 0
   expires_at timestamp with time zone
+  recipient bytea
   CHECK (((state = 'waiting'::text) = (done_at IS NULL)))
   CHECK (((state = ANY (ARRAY['waiting'::text, 'failed'::text])) OR (content IS NULL)))
   CHECK ((state = ANY (ARRAY['waiting'::text, 'sent'::text, 'dropped'::text, 'failed'::text])))
@@ -205,8 +206,43 @@ portalgate.outbox row security forced, owner owner
   granted to portalgate_operator: insert
   granted to portalgate_claim: select (id, tenant_id, state, tries, next_try_at, claimed_until)
   granted to portalgate_claim: update (tries, claimed_until)
-  granted to portalgate_operator: select (id, tenant_id, kind, user_id, address, key_id, language, once, state, tries, next_try_at, claimed_until, last_error, created_at, done_at, more, expires_at)
+  granted to portalgate_operator: select (id, tenant_id, kind, user_id, address, key_id, language, once, state, tries, next_try_at, claimed_until, last_error, created_at, done_at, more, expires_at, recipient)
   granted to portalgate_operator: update (state, tries, next_try_at, claimed_until, done_at, more)
+
+portalgate.recoveries row security forced, owner owner
+  id uuid not null
+  tenant_id uuid not null
+  user_id uuid not null
+  addresses bytea not null
+  key_id text not null
+  letter_id uuid not null
+  begun_by text not null
+  reason text not null
+  begun_at timestamp with time zone not null
+  due_at timestamp with time zone not null
+  confirmed_by text
+  confirmed_at timestamp with time zone
+  state text not null default 'waiting'::text
+  ended_by text not null default ''::text
+  ended_at timestamp with time zone
+  why text not null default ''::text
+  CHECK (((state = 'waiting'::text) OR ((addresses = '\x'::bytea) AND (ended_at IS NOT NULL))))
+  CHECK ((begun_by <> ''::text))
+  CHECK ((reason <> ''::text))
+  CHECK ((state = ANY (ARRAY['waiting'::text, 'stopped'::text, 'done'::text, 'failed'::text])))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
+  PRIMARY KEY (id)
+  CREATE INDEX recoveries_begun ON portalgate.recoveries USING btree (tenant_id, begun_at)
+  CREATE UNIQUE INDEX recoveries_one ON portalgate.recoveries USING btree (tenant_id, user_id) WHERE (state = 'waiting'::text)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: select
+  granted to portalgate_operator: insert, select
+  granted to portalgate_gateway: update (addresses, due_at, confirmed_by, confirmed_at, state, ended_by, ended_at, why)
+  granted to portalgate_operator: update (addresses, due_at, confirmed_by, confirmed_at, state, ended_by, ended_at, why)
 
 portalgate.refresh_tokens row security forced, owner owner
   digest bytea not null
@@ -319,6 +355,26 @@ portalgate.settings row security forced, owner owner
   granted to portalgate_gateway: select
   granted to portalgate_operator: delete, insert, select, update
   granted to portalgate_directory: select (tenant_id, key, value, version)
+
+portalgate.suppressions row security forced, owner owner
+  tenant_id uuid not null
+  account bytea not null
+  address bytea not null
+  key_id text not null
+  cause text not null
+  detail text not null default ''::text
+  letter_id uuid not null
+  at timestamp with time zone not null
+  CHECK ((cause = ANY (ARRAY['bounce'::text, 'complaint'::text])))
+  CHECK ((octet_length(account) = 32))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  PRIMARY KEY (tenant_id, account)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: select
+  granted to portalgate_operator: delete, insert, select
 
 portalgate.tickets row security forced, owner owner
   id uuid not null
@@ -616,5 +672,7 @@ core 4
 core 5
 core 6
 core 7
+core 8
+core 9
 erp 0
 erp 1

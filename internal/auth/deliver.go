@@ -40,6 +40,7 @@ type departure struct {
 	users  []portal.UserID // whose older tickets are void once this one has left
 	ticket portal.TicketID
 	void   []portal.Purpose
+	ended  []portal.SessionID // by what the letter has carried out
 
 	drop  string    // why it does not leave
 	later time.Time // or when it does
@@ -121,6 +122,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {
 		return err
 	}
+	s.Sessions.Forget(now, dep.ended...)
 	m, err := s.Print(dep.note)
 	if err != nil { // ours to mend, and not the provider's: the log says so
 		err = fmt.Errorf("writing a %s mail: %w", l.Kind, err)
@@ -136,7 +138,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			if err := x.VoidTickets(after, dep.users, dep.ticket, dep.void...); err != nil {
 				return err
 			}
-			return x.Delivered(after, d.Letter)
+			return x.Delivered(after, d.Letter, l.to)
 		case errors.Is(err, mail.ErrRejected):
 			return x.Undeliverable(after, d.Letter, err.Error())
 		}
@@ -188,12 +190,21 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	if l.More > 0 {
 		n.Facts["more"] = fmt.Sprint(l.More)
 	}
+	// Whoever asked for a mail to an address that is dead has had the same answer as everybody, and long since.
+	if dead, err := x.IsSuppressed(ctx, l.to); err != nil {
+		return departure{}, err
+	} else if dead && (l.Kind != portal.LetterRecover || l.facts[factRecovery] == "") {
+		return dropped("suppressed"), nil
+	}
 	dep, err := s.allowed(ctx, x, l)
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {
 		return dep, err
 	}
 	switch l.Kind {
 	case portal.LetterRecover:
+		if l.facts[factRecovery] != "" {
+			return s.departRecovery(ctx, x, l, n)
+		}
 		return s.departRecover(ctx, x, l, n)
 	case portal.LetterVerify:
 		return s.departVerify(ctx, x, t, l, n)
@@ -227,6 +238,8 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 		return s.mint(ctx, x, n, a, portal.PurposeNewAddress, "/verify-email", mintage{})
 	case portal.LetterOldAddress:
 		return s.mint(ctx, x, n, a, portal.PurposeUndo, "/undo", mintage{keep: true})
+	case portal.LetterRecovery:
+		return s.departWarning(ctx, x, l, n, a)
 	case portal.LetterPaused:
 		return s.mint(ctx, x, n, a, portal.PurposeTryNow, "/try-now", mintage{})
 	case portal.LetterKnown, portal.LetterCode, portal.LetterTest:

@@ -49,6 +49,10 @@ type Link struct {
 	Name      string
 	Expires   time.Time
 	Elsewhere bool // opened in another browser than the one that asked
+
+	// Of a link that stops a recovery: until when, and whether this browser may say that it is its person's instead.
+	Due     time.Time
+	Vouches bool
 }
 
 // Look says what a link opens.
@@ -60,6 +64,9 @@ func (s *Service) Look(ctx context.Context, t *portal.Tenant, c portal.Client, r
 		}
 		l = Link{Purpose: ticket.Purpose, Email: string(ticket.Email), Name: rows[0].User.Name(), Expires: ticket.ExpiresAt,
 			Elsewhere: len(ticket.Browser) > 0 && !sameBrowser(t, ticket, attempt)}
+		if ticket.Purpose == portal.PurposeStop {
+			return s.lookRecovery(ctx, x, t, c, ticket, &l)
+		}
 		return nil
 	})
 	return l, err

@@ -263,7 +263,7 @@ func (s *Service) moveAddress(ctx context.Context, x *store.Tx, t *portal.Tenant
 		return err
 	}
 	if to, err := portal.ParseEmail(old.Email); err == nil {
-		l := portal.Letter{Kind: portal.LetterOldAddress, User: old.ID, To: to, Language: old.Language, Facts: asked(c, map[string]string{"email": ticket.Email.Masked()})}
+		l := portal.Letter{Kind: portal.LetterOldAddress, User: old.ID, To: to, Language: old.Language, Facts: asked(c, map[string]string{"email": string(ticket.Email)})}
 		if err := s.post(ctx, x, t, l); err != nil {
 			return err
 		}

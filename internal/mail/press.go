@@ -42,7 +42,7 @@ type Note struct {
 	Valid    time.Duration     // how long Link holds, or the code, or NotMe where there is neither
 	At       time.Time         // of the deed
 	Zone     string            // IANA name of the time zone in which moments are said; empty or unknown: UTC
-	Facts    map[string]string // device, place, address, email, company, count, until (RFC 3339), what (a name in the catalogue's section what, or words)
+	Facts    map[string]string // device, place, address, email, account (its address), company, count, until (RFC 3339), what (a name in the catalogue's section what, or words)
 	Code     string            // for LetterCode and no other
 }
 

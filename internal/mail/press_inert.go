@@ -124,6 +124,7 @@ func (c *catalogue) facts(n Note) map[string]string {
 		"place":   inert(n.Facts["place"], longestFact),
 		"company": inert(n.Facts["company"], longestFact),
 		"email":   hinted(n.Facts["email"]),
+		"account": hinted(n.Facts["account"]),
 	}
 	out["device"], out["device_shown"] = c.device(n.Facts["device"])
 	if key := n.Facts["what"]; key != "" {

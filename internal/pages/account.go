@@ -124,6 +124,8 @@ var verbWords = map[portal.Verb]string{
 	portal.VerbCompanyChosen: "Company chosen", portal.VerbEmailVerified: "E-mail address confirmed", portal.VerbRegistered: "Account created",
 	portal.VerbAddressAsked: "Another e-mail address asked for", portal.VerbAddressUndone: "A change of the e-mail address was taken back",
 	portal.VerbDisowned: "Somebody was signed out with “this wasn’t me”", portal.VerbTriedNow: "A browser was let in to try at once",
+	portal.VerbRecoveryStopped: "A recovery by the help desk was stopped", portal.VerbRecoveryAgreed: "A recovery by the help desk was confirmed",
+	portal.VerbRecovered: "The help desk opened the account anew, with another address",
 }
 
 type activityRow struct {

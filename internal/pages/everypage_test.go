@@ -124,6 +124,13 @@ func everyPage(t testing.TB, f *front) []seen {
 	add("not-me-done", 200, nobody.get("/auth/not-me?done=1"))
 	add("not-me-moved", 200, nobody.get("/auth/not-me?done=2"))
 	add("undo-done", 200, nobody.get("/auth/undo?done=1"))
+	f.Recover(t, f.tenant.ID, "two@buyer.example", "new@elsewhere.example")
+	f.Courier(t, f.tenant.ID)
+	stop := linked(t, f, portal.LetterRecovery, "/auth/stop-recovery")
+	add("stop-recovery", 200, nobody.get(stop.page))
+	add("stop-recovery-done", 200, nobody.get("/auth/stop-recovery?done=1"))
+	add("stop-recovery-confirmed", 200, nobody.get("/auth/stop-recovery?done=2"))
+	add("dead-stop-recovery", 404, nobody.get("/auth/stop-recovery?token=nothing"))
 
 	maria := f.guest(t)
 	maria.signIn("two@buyer.example", testenv.Password)

@@ -100,7 +100,7 @@ func TestWhatARequestBringsIsShownAsTextOrNotAtAll(t *testing.T) {
 			check(field+" "+p, nobody.post("/auth/login", form))
 			check(field+" in JSON "+p, nobody.json(http.MethodPost, "/auth/login", `{"email":"`+field+`@x.example","`+strings.Trim(field, "<>")+`":"`+strings.ReplaceAll(strings.ReplaceAll(p, `\`, ``), `"`, `\"`)+`"}`))
 		}
-		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company", "/auth/forgot-password", "/auth/reset-password", "/auth/register", "/auth/account/email", "/auth/undo", "/auth/not-me", "/auth/try-now", "/auth/nothing", "/orders"} {
+		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company", "/auth/forgot-password", "/auth/reset-password", "/auth/register", "/auth/account/email", "/auth/undo", "/auth/not-me", "/auth/try-now", "/auth/stop-recovery", "/auth/nothing", "/orders"} {
 			for _, name := range []string{"return_to", "ended", "all", "before", "show", "done", "error", "v", "name", "token", "sent", "<b>"} {
 				q := "?" + url.Values{name: {p}}.Encode()
 				check(path+q, ann.get(path+q))

@@ -9,7 +9,7 @@ import (
 
 // LinkPages are the pages below the prefix that are opened with a link from a mail. They send no referrer, so a browser
 // says "null" of where their forms come from.
-var LinkPages = []string{"/reset-password", "/verify-email", "/register", "/undo", "/not-me", "/try-now"}
+var LinkPages = []string{"/reset-password", "/verify-email", "/register", "/undo", "/not-me", "/try-now", "/stop-recovery"}
 
 // linked is what a page that was opened with a link is made with.
 type linked struct {
@@ -18,6 +18,8 @@ type linked struct {
 	Min         int
 	Elsewhere   bool
 	Page        string // which of the pages with one button
+	Due         moment // of a recovery: when it is carried out
+	Vouches     bool   // and that this browser may do something about it
 }
 
 // link reads the token of a page's address: one, and of a form: the same.
@@ -165,27 +167,33 @@ func (s *Site) leaveAll(w http.ResponseWriter, v Visit) {
 type button struct {
 	purpose portal.Purpose
 	title   string
-	press   func(w http.ResponseWriter, r *http.Request, v Visit, token string) (to string, err error)
+	press   func(w http.ResponseWriter, r *http.Request, v Visit, f fields) (to string, err error)
 }
 
 func (s *Site) buttons() map[string]button {
 	return map[string]button{
-		"/undo": {portal.PurposeUndo, "Take the change back", func(w http.ResponseWriter, r *http.Request, v Visit, token string) (string, error) {
-			return "/undo?done=1", s.Auth.Undo(r.Context(), v.Tenant, v.Client, token)
+		"/undo": {portal.PurposeUndo, "Take the change back", func(w http.ResponseWriter, r *http.Request, v Visit, f fields) (string, error) {
+			return "/undo?done=1", s.Auth.Undo(r.Context(), v.Tenant, v.Client, f["token"])
 		}},
-		"/not-me": {portal.PurposeNotMe, "This was not you?", func(w http.ResponseWriter, r *http.Request, v Visit, token string) (string, error) {
-			mailed, err := s.Auth.Disown(r.Context(), v.Tenant, v.Client, token)
+		"/not-me": {portal.PurposeNotMe, "This was not you?", func(w http.ResponseWriter, r *http.Request, v Visit, f fields) (string, error) {
+			mailed, err := s.Auth.Disown(r.Context(), v.Tenant, v.Client, f["token"])
 			if mailed {
 				return "/not-me?done=1", err
 			}
 			return "/not-me?done=2", err
 		}},
-		"/try-now": {portal.PurposeTryNow, "Sign in now", func(w http.ResponseWriter, r *http.Request, v Visit, token string) (string, error) {
-			given, err := s.Auth.TryNow(r.Context(), v.Tenant, v.Client, token)
+		"/try-now": {portal.PurposeTryNow, "Sign in now", func(w http.ResponseWriter, r *http.Request, v Visit, f fields) (string, error) {
+			given, err := s.Auth.TryNow(r.Context(), v.Tenant, v.Client, f["token"])
 			if given != nil {
 				v.Jar.GiveDevice(w.Header(), *given)
 			}
 			return "/login?done=try", err
+		}},
+		"/stop-recovery": {portal.PurposeStop, "Your account is to be recovered", func(w http.ResponseWriter, r *http.Request, v Visit, f fields) (string, error) {
+			if f["act"] == "confirm" {
+				return "/stop-recovery?done=2", s.Auth.AgreeRecovery(r.Context(), v.Tenant, v.Client, f["token"])
+			}
+			return "/stop-recovery?done=1", s.Auth.StopRecovery(r.Context(), v.Tenant, v.Client, f["token"])
 		}},
 	}
 }
@@ -195,8 +203,13 @@ func (s *Site) buttonPage(at string, b button) page {
 	return func(w http.ResponseWriter, r *http.Request, v Visit) error {
 		if done := r.URL.Query().Get("done"); done != "" {
 			title := "You are safe again"
-			if b.purpose == portal.PurposeUndo {
+			switch {
+			case b.purpose == portal.PurposeUndo:
 				title = "The change is taken back"
+			case b.purpose == portal.PurposeStop && done == "2":
+				title = "You need not wait"
+			case b.purpose == portal.PurposeStop:
+				title = "The recovery is stopped"
 			}
 			return s.render(w, r, v, http.StatusOK, "stopped", view{Title: title, Data: struct {
 				Page   string
@@ -212,7 +225,7 @@ func (s *Site) buttonPage(at string, b button) page {
 		if err != nil {
 			return err
 		}
-		return s.render(w, r, v, http.StatusOK, "link", view{Title: b.title, Secret: true, Data: linked{Token: token, Form: form, Email: l.Email, Name: l.Name, Page: at}})
+		return s.render(w, r, v, http.StatusOK, "link", view{Title: b.title, Secret: true, Data: linked{Token: token, Form: form, Email: l.Email, Name: l.Name, Page: at, Due: when(l.Due, v.Client.At), Vouches: l.Vouches}})
 	}
 }
 
@@ -225,11 +238,11 @@ func (s *Site) pressButton(at string, b button) page {
 		if err := s.own(v, at, f); err != nil {
 			return err
 		}
-		to, err := b.press(w, r, v, f["token"])
+		to, err := b.press(w, r, v, f)
 		if err != nil {
 			return s.dead(w, r, v, err)
 		}
-		if b.purpose != portal.PurposeTryNow {
+		if b.purpose != portal.PurposeTryNow && b.purpose != portal.PurposeStop {
 			s.leaveAll(w, v)
 		}
 		see(w, r, s.Prefix+to)

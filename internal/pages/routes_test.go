@@ -33,6 +33,7 @@ var routes = map[string]string{
 	"/auth/undo":                    "GET, HEAD, POST",
 	"/auth/not-me":                  "GET, HEAD, POST",
 	"/auth/try-now":                 "GET, HEAD, POST",
+	"/auth/stop-recovery":           "GET, HEAD, POST",
 	"/auth/account/email":           "GET, HEAD, POST",
 	"/auth/account":                 "GET, HEAD",
 	"/auth/account/password":        "GET, HEAD, POST",

@@ -27,7 +27,7 @@ func (a *awaited) Unwrap() error { return a.error }
 // loops says whether a return path would lead back to where one has just been.
 func (s *Site) loops(to string) bool {
 	path, _, _ := strings.Cut(to, "?")
-	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email", "/register", "/forgot-password", "/reset-password", "/undo", "/not-me", "/try-now"} {
+	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email", "/register", "/forgot-password", "/reset-password", "/undo", "/not-me", "/try-now", "/stop-recovery"} {
 		if path == s.Prefix+p {
 			return true
 		}

@@ -33,8 +33,14 @@ const (
 	VerbAddressUndone   Verb = "ADDRESS_CHANGE_UNDONE"
 	VerbDisowned        Verb = "DISOWNED" // "this wasn't me"
 	VerbTriedNow        Verb = "TRIED_NOW"
+	VerbRecoveryBegun   Verb = "RECOVERY_BEGUN" // by an operator
+	VerbRecoveryAgreed  Verb = "RECOVERY_CONFIRMED"
+	VerbRecoveryStopped Verb = "RECOVERY_STOPPED"
+	VerbRecovered       Verb = "RECOVERED"
 	VerbMailRetried     Verb = "MAIL_RETRIED"
 	VerbMailSent        Verb = "MAIL_SENT"
+	VerbMailSuppressed  Verb = "MAIL_SUPPRESSED" // an address that mail comes back from
+	VerbMailResumed     Verb = "MAIL_RESUMED"
 )
 
 // Activity is a fact in the audit trail, written in the same transaction as the deed.

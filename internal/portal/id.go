@@ -24,6 +24,8 @@ type (
 	LetterID string
 	// TicketID names a mailed secret that can be used once.
 	TicketID string
+	// RecoveryID names an account that an operator opens anew.
+	RecoveryID string
 )
 
 // NilTenant is the tenant of nobody. The database roles have it as their default, so that a policy that casts the

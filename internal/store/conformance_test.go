@@ -43,6 +43,9 @@ var sample = []struct{ table, insert string }{
 	{"portalgate.tickets", `insert into portalgate.tickets (id, tenant_id, digest, purpose, user_id, email, stamp, created_at, expires_at)
 		values (md5($1::uuid || 'ticket')::uuid, $1, sha256($1::uuid::text::bytea), 'recover', md5($1::uuid || 'user')::uuid, 'twin@buyer.example', '\x04', now(), now())`},
 	{"portalgate.captured", `insert into portalgate.captured (id, tenant_id, kind, message, key_id, created_at) values (md5($1::uuid || 'captured')::uuid, $1, 'recover', 'v1:', 'k', now())`},
+	{"portalgate.recoveries", `insert into portalgate.recoveries (id, tenant_id, user_id, addresses, key_id, letter_id, begun_by, reason, begun_at, due_at)
+		values (md5($1::uuid || 'recovery')::uuid, $1, md5($1::uuid || 'user')::uuid, '\x05', 'k', md5($1::uuid || 'letter')::uuid, 'olga', 'lost all', now(), now())`},
+	{"portalgate.suppressions", `insert into portalgate.suppressions (tenant_id, account, address, key_id, cause, letter_id, at) values ($1::uuid, sha256($1::uuid::text::bytea), '\x06', 'k', 'bounce', md5($1::uuid || 'letter')::uuid, now())`},
 	{"portalgate.events", `insert into portalgate.events (tenant_id, verb, at, result) values ($1::uuid, 'LOGIN_FAILED', now(), 'refused')`},
 	{"portalgate.revocations", `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1::uuid, 'tenant', $1, now())`},
 }

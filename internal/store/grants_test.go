@@ -36,11 +36,13 @@ var granted = map[string]map[string]string{
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; insert *; update *; delete",
 		"portalgate.outbox":            "select *; insert *; update *; delete",
+		"portalgate.recoveries":        "select *; update addresses due_at confirmed_by confirmed_at state ended_by ended_at why",
 		"portalgate.refresh_tokens":    "select *; insert *; update *",
 		"portalgate.revocations":       "select *; insert *",
 		"portalgate.schema_version":    "select *",
 		"portalgate.sessions":          "select *; insert *; update *",
 		"portalgate.settings":          "select *",
+		"portalgate.suppressions":      "select *",
 		"portalgate.tickets":           "select *; insert *; update *; delete",
 	},
 	"operator": {
@@ -59,12 +61,14 @@ var granted = map[string]map[string]string{
 		"portalgate.hosts":             "select *; insert *; update *; delete",
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; delete",
-		"portalgate.outbox": "select id tenant_id kind user_id address key_id language once state tries next_try_at claimed_until last_error created_at done_at more expires_at;" +
+		"portalgate.outbox": "select id tenant_id kind user_id address key_id language once state tries next_try_at claimed_until last_error created_at done_at more expires_at recipient;" +
 			" insert *; update state tries next_try_at claimed_until done_at more",
+		"portalgate.recoveries":     "select *; insert *; update addresses due_at confirmed_by confirmed_at state ended_by ended_at why",
 		"portalgate.revocations":    "select *; insert *",
 		"portalgate.schema_version": "select *",
 		"portalgate.sessions":       "select *; update ended_at end_reason",
 		"portalgate.settings":       "select *; insert *; update *; delete",
+		"portalgate.suppressions":   "select *; insert *; delete",
 	},
 	"portalgate_directory": {
 		"public.tenants":      "select id tenant_code deleted_at",

@@ -132,19 +132,20 @@ func (x *Tx) SentSince(ctx context.Context, kind portal.LetterKind, once []byte,
 	return n, last, nil
 }
 
-// Delivered erases a letter that has left. What stays says that one of its kind did, and when.
-func (x *Tx) Delivered(ctx context.Context, id portal.LetterID) error {
-	return x.done(ctx, id, "sent", "")
+// Delivered erases a letter that has left. What stays says that one of its kind did, and when, and a
+// digest of whom it was for.
+func (x *Tx) Delivered(ctx context.Context, id portal.LetterID, to portal.Email) error {
+	return x.done(ctx, id, "sent", "", account(x.tenant, to))
 }
 
 // Dropped erases a letter that is not to be sent.
 func (x *Tx) Dropped(ctx context.Context, id portal.LetterID, why string) error {
-	return x.done(ctx, id, "dropped", why)
+	return x.done(ctx, id, "dropped", why, nil)
 }
 
-func (x *Tx) done(ctx context.Context, id portal.LetterID, state, why string) error {
-	_, err := x.tx.Exec(ctx, `update portalgate.outbox set state = $3, done_at = $4, content = null, address = '', last_error = $5, claimed_until = null where tenant_id = $1 and id = $2 and state = 'waiting'`,
-		x.tenant, id, state, x.now, why)
+func (x *Tx) done(ctx context.Context, id portal.LetterID, state, why string, recipient []byte) error {
+	_, err := x.tx.Exec(ctx, `update portalgate.outbox set state = $3, done_at = $4, content = null, address = '', last_error = $5, claimed_until = null, recipient = $6 where tenant_id = $1 and id = $2 and state = 'waiting'`,
+		x.tenant, id, state, x.now, why, recipient)
 	if err != nil {
 		return fmt.Errorf("a letter is %s: %w", state, err)
 	}
@@ -206,7 +207,7 @@ func (x *Tx) RetryLetters(ctx context.Context, id portal.LetterID, d Deed) (int6
 func (s *Store) SweepLetters(ctx context.Context, t portal.TenantID, now time.Time, most int) (n int64, err error) {
 	err = s.Within(ctx, t, now, func(x *Tx) error {
 		tag, err := x.tx.Exec(ctx, `delete from portalgate.outbox where tenant_id = $1 and id in (
-				select id from portalgate.outbox where tenant_id = $1 and state <> 'waiting' and done_at < case state when 'dropped' then $2::timestamptz else $3 end limit $4)`, x.tenant, now.Add(-2*time.Hour), now.Add(-30*24*time.Hour), most)
+				select id from portalgate.outbox where tenant_id = $1 and state <> 'waiting' and done_at < case state when 'dropped' then $2::timestamptz else $3::timestamptz end limit $4)`, x.tenant, now.Add(-2*time.Hour), now.Add(-30*24*time.Hour), most)
 		n = tag.RowsAffected()
 		return err
 	})
