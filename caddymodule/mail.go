@@ -24,7 +24,7 @@ type Mail struct {
 	// Where answers go. Default: to the sender.
 	ReplyTo string `json:"reply_to,omitempty"`
 	// A directory with files that take the place of those built in: `layout.html`, `layout.txt`, and texts by language such
-	// as `de.json`; `portalgate mail preview --overlay` shows what comes of them. They are read when the configuration is
+	// as `de.json`; `portalgate mail preview` shows, with `--overlay`, what comes of them. They are read when the configuration is
 	// loaded. Default: none.
 	Templates string `json:"templates,omitempty"`
 	// Who carries it: a module of `portalgate.mail.*`, named by its key `provider`. In the Caddyfile a subdirective with

@@ -243,7 +243,9 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	case portal.LetterPaused:
 		return s.mint(ctx, x, n, a, portal.PurposeTryNow, "/try-now", mintage{})
 	case portal.LetterKnown, portal.LetterCode, portal.LetterTest:
-		n.Code = l.facts["code"]
+		if n.Code = l.facts["code"]; l.Kind == portal.LetterCode {
+			n.Valid = l.Expires.Sub(x.Now())
+		}
 		return departure{note: n}, nil
 	}
 	return s.mint(ctx, x, n, a, portal.PurposeNotMe, "/not-me", mintage{keep: true})

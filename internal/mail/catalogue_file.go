@@ -160,9 +160,7 @@ var (
 // placeholders are the names between braces in a text, each once, in order of the alphabet.
 func placeholders(say []string) (out []string) {
 	for _, s := range say {
-		for _, m := range placeholder.FindAllString(s, -1) {
-			out = append(out, m)
-		}
+		out = append(out, placeholder.FindAllString(s, -1)...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
