@@ -49,7 +49,7 @@ var chapters = []struct{ title, query string }{
 			union all
 			select c.oid, 7, row_number() over (order by x.grantee::regrole::text collate "C", x.privilege_type), '  granted to ' || x.grantee::regrole || ': ' || lower(x.privilege_type)
 				|| ' (' || string_agg(a.attname, ', ' order by a.attnum) || ')'
-				from ours c join pg_attribute a on a.attrelid = c.oid, aclexplode(a.attacl) x group by c.oid, x.grantee, x.privilege_type
+				from ours c join pg_attribute a on a.attrelid = c.oid and not a.attisdropped, aclexplode(a.attacl) x group by c.oid, x.grantee, x.privilege_type
 		) l order by (select n.nspname::text || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = l.oid) collate "C", part, place`},
 	{"functions", `select e'\n' || p.oid::regprocedure || ' returns ' || pg_get_function_result(p.oid) || ', ' || l.lanname
 			|| case p.provolatile when 'i' then ' immutable' when 's' then ' stable' else ' volatile' end || case when p.prosecdef then ' security definer' else '' end

@@ -94,7 +94,7 @@ func TestPeopleComeBackIn(t *testing.T) {
 		in(t, old, "acme", "ann@buyer.example", "Blue pallet trucks at dawn")
 		_, ctx := somebody(t, browser)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login")), chromedp.WaitVisible("#email"), chromedp.SendKeys("#email", "ann@buyer.example"),
-			chromedp.Click(".beside a"), awaitText("h1", "Forgotten your password?"))
+			chromedp.Click(".forgot a"), awaitText("h1", "Forgotten your password?"))
 		var typed string
 		do(ctx, t, chromedp.Value("#email", &typed))
 		if typed != "ann@buyer.example" {

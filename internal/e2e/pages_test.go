@@ -166,7 +166,7 @@ func TestTheKeyboardAloneIsEnough(t *testing.T) {
 
 	stops := walk(ctx, t)
 	orderly(t, "sign-in", stops)
-	if got, want := names(stops), "Skip to the content | E-mail address | Password | Show password | Keep me signed in on this device | Sign in | portal@acme.example | portal@acme.example"; got != want {
+	if got, want := names(stops), "Skip to the content | E-mail address | Password | Show password | Forgotten your password? | Keep me signed in on this device | Sign in | portal@acme.example"; got != want {
 		t.Errorf("the keyboard comes to\n%s, not to\n%s", got, want)
 	}
 	do(ctx, t, chromedp.Evaluate(`document.activeElement.blur(); 0`, nil), chromedp.Reload(), await(`document.activeElement.id === "email"`))
@@ -177,7 +177,7 @@ func TestTheKeyboardAloneIsEnough(t *testing.T) {
 	do(ctx, t, chromedp.Evaluate(`document.querySelector(".problems").focus(); 0`, nil), chromedp.KeyEvent(kb.Tab), await(`document.activeElement.closest(".problems a")`), enter(), await(`document.activeElement.id === "email"`))
 	// On to the password, the button that shows it, the tick, and the button.
 	do(ctx, t, chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(annPassword), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(" "), await(`document.querySelector("#password").type === "text"`),
-		chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(" "), await(`document.querySelector("#remember").checked`), chromedp.KeyEvent(kb.Tab), enter(), awaitPath("/orders?x=1"), awaitText("h1", "Orders"))
+		chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(" "), await(`document.querySelector("#remember").checked`), chromedp.KeyEvent(kb.Tab), enter(), awaitPath("/orders?x=1"), awaitText("h1", "Orders"))
 
 	for _, p := range []string{"", "/sessions", "/activity", "/password"} {
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/account"+p)), chromedp.WaitVisible("h1"))

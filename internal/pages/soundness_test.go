@@ -233,7 +233,7 @@ func TestTheSignInFormIsWhatPasswordManagersAndPhonesExpect(t *testing.T) {
 	if has(remember, "checked") || !strings.Contains(text(one(t, form, "#remember-hint")), "14 days") || !strings.Contains(text(one(t, form, "#remember-hint")), "shared computer") {
 		t.Error("staying signed in is not off, or does not say for how long")
 	}
-	if way := one(t, form, ".beside a"); text(way) != "Forgotten your password?" || attr(way, "href") != "/auth/forgot-password" {
+	if way := one(t, form, ".forgot a"); text(way) != "Forgotten your password?" || attr(way, "href") != "/auth/forgot-password" {
 		t.Errorf("who has forgotten the password is led to %q", attr(way, "href"))
 	}
 	if len(find(n, "main .aside")) != 0 {
