@@ -56,7 +56,7 @@ func goTest(ctx context.Context, r *run, args []string, environment ...string) e
 		args = append(args, "./...")
 	}
 	// Two packages at once on a small machine, half its cores on a large one: each may bring its own servers and a browser.
-	line := append([]string{"test", "-json", "-p", strconv.Itoa(max(2, runtime.NumCPU()/2)), "-timeout", "12m"}, args...)
+	line := append([]string{"test", "-json", "-p", strconv.Itoa(max(2, runtime.NumCPU()/2)), "-timeout", "16m"}, args...)
 	cmd := exec.CommandContext(ctx, "go", line...)
 	cmd.Dir = r.root
 	cmd.Env = append(os.Environ(), environment...)

@@ -11,6 +11,7 @@ import (
 
 // What a mailbox pipes in stops mail to an address that is dead, and nothing else does.
 func TestAReportThatAMailboxPipesInStopsMailToADeadAddress(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	slug, letter := s.tenant.Slug, "0b8c1d2e-3f40-4a5b-8c6d-7e8f90a1b2c3"
 	s.house.DB.Exec(t, `insert into portalgate.outbox (id, tenant_id, kind, address, key_id, state, recipient, next_try_at, created_at, done_at) values ($1, $2, 'recover', '', 'k', 'sent', $3, now(), now(), now())`,

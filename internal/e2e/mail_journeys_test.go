@@ -78,6 +78,7 @@ func link(t testing.TB, mail, page string) string {
 
 // Issue: each journey in a real browser with a real SMTP hop, in one demo, as its people would go it.
 func TestPeopleComeBackIn(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	browser := testenv.Browser(t)
 	box := d.postbox(t)
@@ -247,6 +248,7 @@ func signInPlain(email, password string) chromedp.Tasks {
 
 // REC-06 ★: whatever a request calls the portal, the link in the mail leads to the tenant's own host.
 func TestNoRequestHasASayInTheLinkOfAMail(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
 	box := d.postbox(t)
 	for i, h := range []map[string]string{

@@ -8,6 +8,7 @@ import (
 
 // M22, as operators type it: begun by one, confirmed by another, stopped, and told by why.
 func TestOperatorsRecoverAnAccountWithTwoPairsOfEyes(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	slug := s.tenant.Slug
 	refused := func(want string, args ...string) {
