@@ -224,14 +224,15 @@ func TestTwoDemosAtOnceKeepOutOfEachOthersWay(t *testing.T) {
 func TestADemoThatIsToldToEndLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	needDemo(t)
-	port := "" // the next demo takes the port of the one before
+	// The next demo takes the port of the one before; it is not among those that others take by themselves.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		args := []string{"demo"}
-		if port != "" {
-			args = append(args, "--port", port)
-		}
-		d := shown(t, run(t, nil, args...))
-		port = d.port
+		d := shown(t, run(t, nil, "demo", "--port", port))
 		r := d.remains(t, 2)
 		ann := d.works(t)
 		ann.Timeout = 0
