@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -95,8 +94,7 @@ func (w *world) keep(ctx context.Context, m mail.Message) error {
 	if c.Message, err = w.keys.Seal(b, capturedPlace(m.Tenant, c.ID), w.now()); err != nil {
 		return err
 	}
-	_, c.KeyID, _ = strings.Cut(c.Message, ":")
-	c.KeyID, _, _ = strings.Cut(c.KeyID, ":")
+	c.KeyID = secret.SealedWith(c.Message)
 	return w.store.Within(ctx, m.Tenant, w.now(), func(x *store.Tx) error { return x.Capture(ctx, c) })
 }
 

@@ -166,11 +166,11 @@ func (s *Service) send(ctx context.Context, t *portal.Tenant, l letter, m mail.M
 
 func (s *Service) unseal(t portal.TenantID, q store.Queued, now time.Time) (l letter, err error) {
 	l.Queued = q
-	to, err := s.Keys.Unseal(q.Address, s.place(t, "address", q.ID), now)
+	to, err := s.Keys.Unseal(q.Address, letterPlace(t, "address", q.ID), now)
 	if err != nil {
 		return l, err
 	}
-	facts, err := s.Keys.Unseal(q.Content, s.place(t, "content", q.ID), now)
+	facts, err := s.Keys.Unseal(q.Content, letterPlace(t, "content", q.ID), now)
 	if err != nil {
 		return l, err
 	}

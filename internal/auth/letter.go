@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -23,13 +22,14 @@ const (
 // urgent are the letters that somebody waits for.
 var urgent = map[portal.LetterKind]bool{portal.LetterVerify: true, portal.LetterRecover: true, portal.LetterNewAddress: true, portal.LetterPaused: true}
 
-// place is where a sealed part of a letter stands.
-func (s *Service) place(t portal.TenantID, column string, id portal.LetterID) secret.Place {
+// letterPlace is where a sealed part of a letter stands.
+func letterPlace(t portal.TenantID, column string, id portal.LetterID) secret.Place {
 	return secret.Place{Tenant: string(t), Table: "outbox", Column: column, Row: string(id)}
 }
 
-// seal makes of a letter what may wait in the database: nothing of it can be read without the keyring.
-func seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Time) (q store.Queued, err error) {
+// Seal makes of a letter what may wait in the database: nothing of it can be read without the keyring. Commands post what
+// it makes as well.
+func Seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Time) (q store.Queued, err error) {
 	l.ID = portal.LetterID(portal.FormatID(secret.NewID()))
 	q = store.Queued{ID: l.ID, Kind: l.Kind, User: l.User, Language: l.Language, Same: l.Once, At: now, Expires: l.Expires}
 	if q.Expires.IsZero() {
@@ -42,28 +42,19 @@ func seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Tim
 	if err != nil {
 		return q, fmt.Errorf("encoding a letter: %w", err)
 	}
-	at := secret.Place{Tenant: string(t), Table: "outbox", Row: string(l.ID)}
-	at.Column = "address"
-	if q.Address, err = keys.Seal([]byte(l.To), at, now); err != nil {
+	if q.Address, err = keys.Seal([]byte(l.To), letterPlace(t, "address", l.ID), now); err != nil {
 		return q, err
 	}
-	at.Column = "content"
-	if q.Content, err = keys.Seal(facts, at, now); err != nil {
+	if q.Content, err = keys.Seal(facts, letterPlace(t, "content", l.ID), now); err != nil {
 		return q, err
 	}
-	_, q.KeyID, _ = strings.Cut(q.Content, ":")
-	q.KeyID, _, _ = strings.Cut(q.KeyID, ":")
+	q.KeyID = secret.SealedWith(q.Content)
 	return q, nil
 }
 
-// Seal makes a letter that a command posts.
-func Seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Time) (store.Queued, error) {
-	return seal(keys, t, l, now)
-}
-
-// post queues a letter in the transaction of the deed. The courier is woken when somebody calls wake after the commit.
+// post queues a letter in the transaction of the deed; the courier is woken once that has happened.
 func (s *Service) post(ctx context.Context, x *store.Tx, t *portal.Tenant, l portal.Letter) error {
-	q, err := seal(s.Keys, t.ID, l, x.Now())
+	q, err := Seal(s.Keys, t.ID, l, x.Now())
 	if err != nil {
 		return err
 	}

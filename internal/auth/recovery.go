@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/mail"
@@ -34,7 +33,7 @@ func BeginRecovery(ctx context.Context, x *store.Tx, keys *secret.Keyring, t por
 	r := store.Recovery{Recovery: portal.Recovery{ID: portal.RecoveryID(portal.FormatID(secret.NewID())), User: u.ID, From: from, To: to, BegunBy: d.Operator, Reason: d.Reason,
 		BegunAt: now, DueAt: now.Add(portal.RecoveryWait), State: portal.RecoveryWaits}}
 	about := map[string]string{factRecovery: string(r.ID)}
-	deed, err := seal(keys, t, portal.Letter{Kind: portal.LetterRecover, User: u.ID, To: to, Language: u.Language, Facts: about, Expires: r.DueAt.Add(waitsForMail)}, now)
+	deed, err := Seal(keys, t, portal.Letter{Kind: portal.LetterRecover, User: u.ID, To: to, Language: u.Language, Facts: about, Expires: r.DueAt.Add(waitsForMail)}, now)
 	if err != nil {
 		return r.Recovery, err
 	}
@@ -46,14 +45,13 @@ func BeginRecovery(ctx context.Context, x *store.Tx, keys *secret.Keyring, t por
 	if r.Addresses, err = keys.Seal(b, recoveryPlace(t, r.ID), now); err != nil {
 		return r.Recovery, err
 	}
-	_, r.KeyID, _ = strings.Cut(r.Addresses, ":")
-	r.KeyID, _, _ = strings.Cut(r.KeyID, ":")
+	r.KeyID = secret.SealedWith(r.Addresses)
 	if err := x.BeginRecovery(ctx, r, d); err != nil {
 		return r.Recovery, err
 	}
 	letters := []store.Queued{deed}
 	for _, at := range []portal.Email{from, to} {
-		q, err := seal(keys, t, portal.Letter{Kind: portal.LetterRecovery, User: u.ID, To: at, Language: u.Language, Facts: about}, now)
+		q, err := Seal(keys, t, portal.Letter{Kind: portal.LetterRecovery, User: u.ID, To: at, Language: u.Language, Facts: about}, now)
 		if err != nil {
 			return r.Recovery, err
 		}
@@ -218,7 +216,7 @@ func (s *Service) carryOut(ctx context.Context, x *store.Tx, t portal.TenantID, 
 	if err := x.VoidTickets(ctx, users(rows), "", portal.PurposeVerify, portal.PurposeNewAddress, portal.PurposeStop); err != nil {
 		return nil, "", err
 	}
-	done, err := seal(s.Keys, t, portal.Letter{Kind: portal.LetterRecoveryDone, User: r.User, To: r.From, Language: rows[0].User.Language, Facts: map[string]string{}}, x.Now())
+	done, err := Seal(s.Keys, t, portal.Letter{Kind: portal.LetterRecoveryDone, User: r.User, To: r.From, Language: rows[0].User.Language, Facts: map[string]string{}}, x.Now())
 	if err != nil {
 		return nil, "", err
 	}

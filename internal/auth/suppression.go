@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -18,8 +17,7 @@ func Suppress(ctx context.Context, x *store.Tx, keys *secret.Keyring, t portal.T
 	if s.Address, err = keys.Seal([]byte(e), suppressionPlace(t, s.Account), x.Now()); err != nil {
 		return false, err
 	}
-	_, s.KeyID, _ = strings.Cut(s.Address, ":")
-	s.KeyID, _, _ = strings.Cut(s.KeyID, ":")
+	s.KeyID = secret.SealedWith(s.Address)
 	return x.Suppress(ctx, s, d)
 }
 

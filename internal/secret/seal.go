@@ -42,6 +42,13 @@ func (k *Keyring) Seal(plain []byte, at Place, now time.Time) (string, error) {
 	return "v1:" + key.ID + ":" + base64.RawStdEncoding.EncodeToString(gcm.Seal(nonce, nonce, plain, at.bytes())), nil
 }
 
+// SealedWith is the id of the key that a value was sealed with.
+func SealedWith(sealed string) string {
+	_, rest, _ := strings.Cut(sealed, ":")
+	id, _, _ := strings.Cut(rest, ":")
+	return id
+}
+
 // Unseal opens what Seal made at the same place.
 func (k *Keyring) Unseal(sealed string, at Place, now time.Time) ([]byte, error) {
 	rest, ok := strings.CutPrefix(sealed, "v1:")
