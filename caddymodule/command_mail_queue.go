@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/store"
@@ -43,9 +44,7 @@ func mailQueue() *cobra.Command {
 			}
 		}
 		rows := []letterRow{}
-		var id portal.TenantID
 		err := d.within(c.Context(), tenant, func(t portal.TenantID, x *store.Tx) error {
-			id = t
 			states := []string{state}
 			if state == "" {
 				states = []string{"waiting", "failed"}
@@ -61,8 +60,8 @@ func mailQueue() *cobra.Command {
 						r.Next = &q.At
 					}
 					if keys != nil && q.Address != "" {
-						if plain, err := keys.Unseal(q.Address, secret.Place{Tenant: string(id), Table: "outbox", Column: "address", Row: string(q.ID)}, time.Now()); err == nil {
-							r.To = string(plain)
+						if to, err := auth.OpenAddress(keys, t, q, time.Now()); err == nil { // of another keyring: it stays sealed
+							r.To = string(to)
 						}
 					}
 					rows = append(rows, r)

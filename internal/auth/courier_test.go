@@ -247,3 +247,24 @@ func TestAMailKnowsItsTenantsRegion(t *testing.T) {
 		t.Errorf("%+v", sent)
 	}
 }
+
+// Looking for letters is a question to the database: only who has posted one causes it.
+func TestOnlyAPostedLetterWakesTheCourier(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	woken := 0
+	h.Auth.Wake = func() { woken++ }
+	b := open(h, &tenant, "203.0.113.7")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	_, _ = b.signIn("ann@buyer.example", "wrong")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	if woken != 0 {
+		t.Errorf("sign-ins that post nothing wake the courier %d times", woken)
+	}
+	b.askReset(t, "ann@buyer.example")
+	if woken != 1 {
+		t.Errorf("asking for a mail wakes it %d times", woken)
+	}
+}

@@ -52,6 +52,12 @@ func Seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Tim
 	return q, nil
 }
 
+// OpenAddress is whom a letter is for, for a command.
+func OpenAddress(keys *secret.Keyring, t portal.TenantID, q store.Queued, now time.Time) (portal.Email, error) {
+	b, err := keys.Unseal(q.Address, letterPlace(t, "address", q.ID), now)
+	return portal.Email(b), err
+}
+
 // post queues a letter in the transaction of the deed; the courier is woken once that has happened.
 func (s *Service) post(ctx context.Context, x *store.Tx, t *portal.Tenant, l portal.Letter) error {
 	q, err := Seal(s.Keys, t.ID, l, x.Now())

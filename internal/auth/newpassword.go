@@ -181,6 +181,5 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		return session.Grant{}, err
 	}
 	s.Sessions.Forget(c.At, ended...)
-	s.wake()
 	return grant, nil
 }

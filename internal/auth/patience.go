@@ -89,9 +89,17 @@ func Unhurried(ctx context.Context) context.Context {
 	return ctx
 }
 
-// within runs fn in a transaction of a tenant.
+// within runs fn in a transaction of a tenant, and wakes the courier for what it has posted.
 func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, fn func(*store.Tx) error) error {
-	err := s.Store.Within(ctx, t.ID, now, fn)
+	posted := false
+	err := s.Store.Within(ctx, t.ID, now, func(x *store.Tx) error {
+		err := fn(x)
+		posted = x.Posted()
+		return err
+	})
+	if err == nil && posted {
+		s.wake()
+	}
 	var p *portal.Problem
 	if err != nil && errors.Is(context.Cause(ctx), errPatience) && !errors.As(err, &p) {
 		err = fmt.Errorf("%w: %w: %w", store.ErrUnavailable, errPatience, err)

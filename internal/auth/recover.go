@@ -38,7 +38,6 @@ func (s *Service) ask(ctx context.Context, t *portal.Tenant, c portal.Client, l 
 	if err != nil {
 		return Outcome{}, &Held{Err: err, Release: s.release(c.At)}
 	}
-	s.wake()
 	return Outcome{Release: s.release(c.At)}, nil
 }
 
@@ -200,7 +199,6 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 		return err
 	}
 	s.Sessions.Forget(c.At, ended...)
-	s.wake()
 	return nil
 }
 
@@ -297,17 +295,8 @@ func (s *Service) shut(ctx context.Context, t *portal.Tenant, c portal.Client, r
 		if mailed, err = first(x, ticket, rows); err != nil {
 			return err
 		}
-		for _, a := range rows {
-			now, err := x.Account(ctx, a.User.ID)
-			if err != nil {
-				return err
-			}
-			if now.Secret.Elsewhere {
-				continue
-			}
-			if err := x.CloseSecret(ctx, now); err != nil {
-				return err
-			}
+		if err := closeSecrets(ctx, x, rows); err != nil {
+			return err
 		}
 		if ended, err = s.turnOut(ctx, x, rows, users(rows), nil, portal.EndDisowned); err != nil {
 			return err
@@ -321,8 +310,24 @@ func (s *Service) shut(ctx context.Context, t *portal.Tenant, c portal.Client, r
 		return false, err
 	}
 	s.Sessions.Forget(c.At, ended...)
-	s.wake()
 	return mailed, nil
+}
+
+// closeSecrets shuts the passwords of a person; who comes by single sign-on has none here.
+func closeSecrets(ctx context.Context, x *store.Tx, rows []store.Account) error {
+	for _, a := range rows {
+		now, err := x.Account(ctx, a.User.ID)
+		if err != nil {
+			return err
+		}
+		if now.Secret.Elsewhere {
+			continue
+		}
+		if err := x.CloseSecret(ctx, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TryNow lets a browser try at once while the strangers' purse rests: it counts as one that the account knows.

@@ -195,17 +195,8 @@ func (s *Service) carryOut(ctx context.Context, x *store.Tx, t portal.TenantID, 
 	if ok, err := x.EndRecovery(ctx, r.ID, portal.RecoveryDone, orElse(r.ConfirmedBy, r.BegunBy), ""); err != nil || !ok {
 		return nil, "", errors.Join(err, errors.New("a recovery was ended by somebody else at the same moment"))
 	}
-	for _, a := range rows {
-		now, err := x.Account(ctx, a.User.ID)
-		if err != nil {
-			return nil, "", err
-		}
-		if now.Secret.Elsewhere {
-			continue
-		}
-		if err := x.CloseSecret(ctx, now); err != nil {
-			return nil, "", err
-		}
+	if err := closeSecrets(ctx, x, rows); err != nil {
+		return nil, "", err
 	}
 	if err := x.ChangeAddress(ctx, users(rows), r.To); err != nil {
 		return nil, "", err

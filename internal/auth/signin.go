@@ -207,7 +207,6 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return err
 	}
-	s.wake()
 	return g.answer(c)
 }
 
@@ -316,7 +315,6 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		return Outcome{}, errors.Join(err, s.giveBack(ctx, t, c, g))
 	}
 	s.Sessions.Forget(c.At, ended...)
-	s.wake()
 	return out, nil
 }
 

@@ -81,7 +81,6 @@ func (s *Service) Register(ctx context.Context, t *portal.Tenant, c portal.Clien
 	if err != nil {
 		return Outcome{}, &Held{Err: err, Release: s.release(c.At)}
 	}
-	s.wake()
 	return Outcome{Step: portal.StepConfirmAddress, Attempt: &token, Release: s.release(c.At)}, nil
 }
 
@@ -123,7 +122,6 @@ func (s *Service) Resend(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return Outcome{}, err
 	}
-	s.wake()
 	return Outcome{Release: s.release(c.At)}, nil
 }
 
@@ -159,7 +157,6 @@ func (s *Service) Verify(ctx context.Context, t *portal.Tenant, c portal.Client,
 		return Confirmed{}, err
 	}
 	s.Sessions.Forget(c.At, ended...)
-	s.wake()
 	return done, nil
 }
 
@@ -233,7 +230,6 @@ func (s *Service) AskAddress(ctx context.Context, t *portal.Tenant, c portal.Cli
 	if err != nil {
 		return Outcome{}, err
 	}
-	s.wake()
 	return Outcome{Release: s.release(c.At)}, nil
 }
 

@@ -64,6 +64,7 @@ type Queued struct {
 // Post queues a letter in the transaction of the deed. Where the same waits already it is noted there, and that is all:
 // asking again floods nobody's mailbox.
 func (x *Tx) Post(_ context.Context, q Queued) error {
+	x.posted = true
 	x.tx.Later("queueing a letter", `insert into portalgate.outbox as o (id, tenant_id, kind, user_id, address, content, key_id, language, once, next_try_at, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		on conflict (tenant_id, kind, once) where state = 'waiting' do update set more = o.more + 1`,

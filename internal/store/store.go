@@ -193,7 +193,11 @@ type Tx struct {
 	now     time.Time
 	lockout portal.LockoutRule
 	judged  map[portal.UserID][]byte // digests of the ERP's values that Account has read
+	posted  bool
 }
+
+// Posted says whether this transaction has queued a letter.
+func (x *Tx) Posted() bool { return x.posted }
 
 // Now is the gateway's time in this transaction.
 func (x *Tx) Now() time.Time { return x.now }
