@@ -232,6 +232,9 @@ func recoverAct(name, short, done string, act func(*cobra.Command, *store.Tx, st
 		tenant, id string
 	)
 	c := command(name, short, fmt.Sprintf("  portalgate user recover %s --tenant acme --id 0b8c… --operator otto --reason \"called back\"", name), takes(), func(c *cobra.Command, _ []string) error {
+		if id == "" || tenant == "" {
+			return errors.New("which recovery? give --tenant and --id; `portalgate user recover list --tenant TENANT` shows them")
+		}
 		which, err := portal.ParseID[portal.RecoveryID](id)
 		if err != nil {
 			return fmt.Errorf("%q is no recovery's id; `portalgate user recover list --tenant %s` shows them", id, tenant)
