@@ -26,6 +26,8 @@ type (
 	TicketID string
 	// RecoveryID names an account that an operator opens anew.
 	RecoveryID string
+	// FactorID names a confirmed second proof.
+	FactorID string
 )
 
 // NilTenant is the tenant of nobody. The database roles have it as their default, so that a policy that casts the

@@ -22,6 +22,7 @@ const (
 	LetterFactor        LetterKind = "factor_changed"   // notice: a second step was added, removed or made anew
 	LetterWrongFactor   LetterKind = "wrong_factor"     // notice: the right password and a wrong second step
 	LetterCode          LetterKind = "code"             // a code, bound to the browser that asked
+	LetterTextCode      LetterKind = "text_code"        // the same by text message: its To is a telephone number
 	LetterRecovery      LetterKind = "recovery"         // an operator has begun a recovery; here it is stopped
 	LetterRecoveryDone  LetterKind = "recovery_done"    // notice
 	LetterTest          LetterKind = "test"             // an operator tries whether mail arrives
