@@ -136,6 +136,11 @@ func (s *Service) Live(ctx context.Context, t *portal.Tenant, c portal.Client, s
 
 // EndSession ends one of a person's own sessions. One that is not theirs is not found, here and in every tenant.
 func (s *Service) EndSession(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.SessionID) error {
+	if id != ses.ID {
+		if err := s.Ready(ctx, t, c, Holder{Session: &ses}); err != nil {
+			return err
+		}
+	}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		target, err := x.Session(ctx, id)
 		if errors.Is(err, store.ErrNone) || err == nil && !shares(target.Choices, ses.Choices) {
@@ -170,6 +175,9 @@ func shares(a, b []portal.UserID) bool {
 
 // EndOthers ends every session of the person but this one.
 func (s *Service) EndOthers(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) (int, error) {
+	if err := s.Ready(ctx, t, c, Holder{Session: &ses}); err != nil {
+		return 0, err
+	}
 	var ended []portal.SessionID
 	err := s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
 		if ended, err = x.EndSessions(ctx, ses.Choices, ses.ID, portal.EndRevoked); err != nil || len(ended) == 0 {

@@ -32,6 +32,8 @@ type Outcome struct {
 	Attempt  *secret.Token  // set when something is still missing
 	ReturnTo string
 	Release  time.Time // the answer must not leave before
+	Grace    time.Time // set: a second step is asked for from then on, and there is none yet
+	Left     int       // of backup codes, after one was used; -1: none was
 }
 
 // Held wraps an error whose answer must not leave before Release, or its time would tell the states of an account
@@ -53,4 +55,6 @@ type Waiting struct {
 	Masked   string // the address, to be shown
 	Email    string // the address, for the hidden field that password managers read
 	ReturnTo string
+
+	situation portal.Situation
 }

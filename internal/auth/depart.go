@@ -82,7 +82,11 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 		}
 		return departure{note: n}, nil
 	}
-	return s.mint(ctx, x, n, a, portal.PurposeNotMe, "/not-me", mintage{keep: true})
+	m := mintage{keep: true}
+	if id := l.facts[factFactor]; id != "" {
+		m.content = map[string]string{factFactor: id}
+	}
+	return s.mint(ctx, x, n, a, portal.PurposeNotMe, "/not-me", m)
 }
 
 // address turns a note to a person.

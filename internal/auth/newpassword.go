@@ -15,6 +15,9 @@ import (
 // ChangePassword replaces a password by one that its owner chose. The current one is asked for again and counts
 // against the same purse as at the door (RL-07); every session of the person ends, and this browser gets a new one.
 func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, current, next string) (session.Grant, error) {
+	if err := s.secondFresh(ctx, t, c, ses); err != nil {
+		return session.Grant{}, err
+	}
 	var wanted password.Prepared
 	opened, g, err := s.reprove(ctx, t, c, ses, current, func(u portal.User) (err error) {
 		wanted, err = s.judge(ctx, t, u, next)
@@ -23,12 +26,12 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 	if err != nil {
 		return session.Grant{}, err
 	}
-	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Shown: ses.AMR, Remember: ses.Remember}
-	grant, err := s.replace(ctx, t, c, at, opened, wanted)
+	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Verified: true, Shown: ses.AMR, Remember: ses.Remember}
+	out, err := s.replace(ctx, t, c, at, portal.Situation{MFA: portal.MFAOff}, opened, wanted)
 	if err != nil { // the current password was right: whatever went wrong was no guess
 		return session.Grant{}, errors.Join(err, s.giveBack(ctx, t, c, &g))
 	}
-	return grant, nil
+	return *out.Grant, nil
 }
 
 // reprove checks the current password of somebody who is signed in. It is a guess like any at the door and is paid from
@@ -129,28 +132,24 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	}
 	token, _ := secret.ParseToken(attempt) // waiting has parsed it
 	at.Expired = false
-	grant, err := s.replace(ctx, t, c, at, rows, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
-	if err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Step: portal.Next(at), Grant: &grant, ReturnTo: at.ReturnTo}, nil
+	return s.replace(ctx, t, c, at, w.situation, rows, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
 }
 
 // replace sets a password on rows of one person, the first of which this is about, and in the same transaction ends
 // all that hung on the old one: every session, every sign-in under way, every other known device (REC-05). A new
-// session begins here.
-func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, rows []store.Account, wanted password.Prepared, spend ...secret.Digest) (session.Grant, error) {
+// session begins here, or the sign-in goes on waiting for a second proof that its person must add first.
+func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, sit portal.Situation, rows []store.Account, wanted password.Prepared, spend ...secret.Digest) (Outcome, error) {
 	made, err := s.hashes(ctx, wanted, len(rows))
 	if err != nil {
-		return session.Grant{}, err
+		return Outcome{}, err
 	}
 	account := rows[0]
 	var (
-		grant session.Grant
+		out   Outcome
 		ended []portal.SessionID
 	)
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
-		ended = nil
+		ended, out = nil, Outcome{Step: portal.Next(at, sit), ReturnTo: at.ReturnTo, Left: -1, Grace: s.grace(at, sit)}
 		if err := x.TakeTurns(ctx, at.Users); err != nil {
 			return err
 		}
@@ -165,6 +164,7 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		if err != nil {
 			return err
 		}
+		ended = over
 		if err := x.Record(ctx, portal.Activity{Verb: portal.VerbPasswordChange, User: account.User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At,
 			Result: "ok", Facts: map[string]string{"sessions_ended": fmt.Sprint(len(over))}}); err != nil {
 			return err
@@ -172,14 +172,19 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 		if err := s.notify(ctx, x, t, c, account.User, portal.LetterPassword, nil); err != nil {
 			return err
 		}
-		var more []portal.SessionID
-		grant, more, err = s.begin(ctx, x, t, c, at, account.User, "")
-		ended = append(over, more...)
+		if waits[out.Step] {
+			token := secret.NewToken()
+			out.Attempt = &token
+			at.ID, at.CreatedAt, at.ExpiresAt = portal.AttemptID(portal.FormatID(secret.NewID())), c.At, c.At.Add(s.Policy.AttemptLife)
+			return x.PutAttempt(ctx, at, token.Digest(secret.KindAttempt, string(t.ID)))
+		}
+		grant, more, err := s.begin(ctx, x, t, c, at, account.User, "")
+		out.Grant, ended = &grant, append(over, more...)
 		return err
 	})
 	if err != nil {
-		return session.Grant{}, err
+		return Outcome{}, err
 	}
 	s.Sessions.Forget(c.At, ended...)
-	return grant, nil
+	return out, nil
 }

@@ -188,6 +188,8 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 		verb, kind := portal.VerbPasswordReset, portal.LetterReset
 		if p == portal.PurposeInvite {
 			verb, kind = portal.VerbEmailVerified, ""
+		} else if err := x.SetByMail(ctx, users(rows), true); err != nil {
+			return err
 		}
 		if err := x.Record(ctx, portal.Activity{Verb: verb, User: ticket.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok",
 			Facts: map[string]string{"sessions_ended": fmt.Sprint(len(ended))}}); err != nil || kind == "" {
@@ -260,6 +262,9 @@ func (s *Service) turnOut(ctx context.Context, x *store.Tx, rows []store.Account
 // its way to the mailbox that the notice went to, if it is still the person's.
 func (s *Service) Disown(ctx context.Context, t *portal.Tenant, c portal.Client, raw string) (mailed bool, err error) {
 	return s.shut(ctx, t, c, raw, portal.PurposeNotMe, func(x *store.Tx, ticket store.Redeemed, rows []store.Account) (bool, error) {
+		if err := s.undoFactor(ctx, x, t, c, ticket, rows); err != nil {
+			return false, err
+		}
 		err := x.Record(ctx, portal.Activity{Verb: portal.VerbDisowned, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "the owner says that it was somebody else"})
 		email, bad := portal.ParseEmail(rows[0].User.Email)
 		return bad == nil && email == ticket.Email, err

@@ -198,6 +198,9 @@ func (s *Service) carryOut(ctx context.Context, x *store.Tx, t portal.TenantID, 
 	if err := closeSecrets(ctx, x, rows); err != nil {
 		return nil, "", err
 	}
+	if err := errors.Join(s.endFactors(ctx, x, r.User), x.UnlockCodes(ctx, r.From), x.Settle(ctx, r.User)); err != nil {
+		return nil, "", err
+	}
 	if err := x.ChangeAddress(ctx, users(rows), r.To); err != nil {
 		return nil, "", err
 	}
@@ -255,11 +258,11 @@ func (s *Service) vouches(ctx context.Context, x *store.Tx, c portal.Client, tic
 	if ticket.Email != r.To || len(c.Device) == 0 || !r.ConfirmedAt.IsZero() {
 		return false, nil
 	}
-	_, first, err := x.Device(ctx, []byte(c.Device), []portal.UserID{r.User})
+	known, err := x.Device(ctx, []byte(c.Device), []portal.UserID{r.User})
 	if errors.Is(err, store.ErrNone) {
 		return false, nil
 	}
-	return err == nil && first.Before(r.BegunAt), err
+	return err == nil && known.First.Before(r.BegunAt), err
 }
 
 // lookRecovery says what the page behind a link that stops a recovery shows.

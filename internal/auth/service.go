@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -18,6 +19,7 @@ import (
 type Deps struct {
 	Store    *store.Store
 	Hasher   *password.Hasher
+	Methods  []factor.Method   // the kinds of second proofs; which of them somebody may use is the tenant's to say
 	Breaches password.Breaches // nil: none is asked
 	Sessions *session.Keeper
 	Limits   *ratelimit.Limiter
@@ -36,6 +38,7 @@ type Deps struct {
 	Print  func(mail.Note) (mail.Message, error)        // what a mail says
 	Mail   Post                                         // how it leaves
 	Wake   func()                                       // tells the courier that there is something to do; nil: it looks by itself
+	Text   any // how text messages leave; nil: not at all
 }
 
 // Post is how mail leaves.
@@ -66,6 +69,12 @@ func New(d Deps) *Service {
 
 // RuleLockout names the lock-out where an operator is told which rule stands in somebody's way.
 const RuleLockout = "lockout"
+
+// RuleSecond names the rest of the second step there.
+const RuleSecond = "second_step"
+
+// RuleCodes names the limit on codes that are sent.
+const RuleCodes = "codes_sent"
 
 // The sentences that are the same for everybody.
 const (

@@ -67,6 +67,7 @@ type guess struct {
 	accounts []store.Account
 	device   portal.DeviceID // a device the account knows, or empty
 	try      store.Try
+	known    store.Known      // that browser
 	session  portal.SessionID // who guesses is signed in: a change of password
 
 	paid    *ratelimit.Paid // the charge on the limits by network and tenant; nil where only the account's own purse counts
@@ -111,10 +112,11 @@ func (s *Service) pay(ctx context.Context, t *portal.Tenant, c portal.Client, g 
 		}
 		g.accounts = g.accounts[:min(len(g.accounts), maxRows)]
 		if c.Device != "" && len(g.accounts) > 0 {
-			g.device, _, err = x.Device(ctx, []byte(c.Device), users(g.accounts))
+			g.known, err = x.Device(ctx, []byte(c.Device), users(g.accounts))
 			if err != nil && !errors.Is(err, store.ErrNone) {
 				return err
 			}
+			g.device = g.known.ID
 		}
 		if err := g.mayCheck(); err != nil {
 			return err
@@ -262,7 +264,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	}
 	previous, _ := s.Sessions.Current(ctx, t, cookies, c.At) // no session, or none that can be read now: nothing to end
 
-	out := Outcome{Step: portal.Next(at), ReturnTo: at.ReturnTo}
+	out := Outcome{ReturnTo: at.ReturnTo, Left: -1}
 	var ended []portal.SessionID
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
@@ -286,7 +288,22 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err := x.ReturnTry(ctx, g.email, g.device); err != nil {
 			return err
 		}
-		if out.Step == portal.StepConfirmAddress || out.Step == portal.StepNewPassword {
+		sit, _, err := s.situation(ctx, x, t, c, fit, g.known)
+		if err != nil {
+			return err
+		}
+		out.Step = portal.Next(at, sit)
+		if out.Grace = s.grace(at, sit); !out.Grace.IsZero() && !fit[0].Second.ToldAt.Equal(c.At) && (fit[0].Second.ToldAt.IsZero() || fit[0].Second.ToldAt.Before(t.MFA.Since)) {
+			if err := x.Told(ctx, fit[0].User.ID); err != nil {
+				return err
+			}
+		}
+		if g.try.Lockout.Failures > manyFailures && out.Step != portal.StepConfirmAddress {
+			if err := s.notify(ctx, x, t, c, fit[0].User, portal.LetterAfterFailures, map[string]string{"count": fmt.Sprint(g.try.Lockout.Failures - 1)}); err != nil {
+				return err
+			}
+		}
+		if waits[out.Step] {
 			token := secret.NewToken()
 			out.Attempt = &token
 			digest := token.Digest(secret.KindAttempt, string(t.ID))
@@ -298,14 +315,14 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 					return err
 				}
 			}
+			if out.Step == portal.StepSecond || out.Step == portal.StepEnrol {
+				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal()})
+			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}
 		grant, over, err := s.begin(ctx, x, t, c, at, fit[0].User, previous)
 		out.Grant, ended = &grant, over
-		if err != nil || g.try.Lockout.Failures <= manyFailures {
-			return err
-		}
-		return s.notify(ctx, x, t, c, fit[0].User, portal.LetterAfterFailures, map[string]string{"count": fmt.Sprint(g.try.Lockout.Failures - 1)})
+		return err
 	})
 	if errors.Is(err, errMoved) {
 		g.verdict = ratelimit.Wrong
@@ -316,6 +333,17 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	}
 	s.Sessions.Forget(c.At, ended...)
 	return out, nil
+}
+
+// waits are the steps that a sign-in waits at behind its cookie.
+var waits = map[portal.Step]bool{portal.StepConfirmAddress: true, portal.StepNewPassword: true, portal.StepSecond: true, portal.StepEnrol: true}
+
+// grace is until when somebody without a second step may go on, where one is required of them.
+func (s *Service) grace(at portal.Attempt, sit portal.Situation) time.Time {
+	if sit.MFA != portal.MFARequired || len(sit.Factors) > 0 || at.Second() || !at.Verified || !sit.Now.Before(sit.Grace) {
+		return time.Time{}
+	}
+	return sit.Grace
 }
 
 // manyFailures before a good sign-in are worth a word to the owner: one more, and the password would have rested.
@@ -336,7 +364,7 @@ func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 			ended = append(ended, previous)
 		}
 	}
-	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown})
+	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown, MFAAt: secondAt(at, c.At)})
 	if err != nil {
 		return session.Grant{}, nil, err
 	}
@@ -360,6 +388,14 @@ func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 		Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: facts})
 }
 
+// secondAt is when a second proof that counts was shown: now, if it was.
+func secondAt(at portal.Attempt, now time.Time) time.Time {
+	if slices.Contains(at.Shown, portal.AMRMulti) {
+		return now
+	}
+	return time.Time{}
+}
+
 // Waiting reads the sign-in that waits behind the attempt cookie, for its page.
 func (s *Service) Waiting(ctx context.Context, t *portal.Tenant, c portal.Client, attempt string) (Waiting, error) {
 	_, w, err := s.waiting(ctx, t, c, attempt)
@@ -372,23 +408,13 @@ func (s *Service) waiting(ctx context.Context, t *portal.Tenant, c portal.Client
 	if err != nil {
 		return portal.Attempt{}, Waiting{}, gone
 	}
-	var (
-		at portal.Attempt
-		a  store.Account
-	)
+	var p *party
 	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
-		if at, err = x.Attempt(ctx, token.Digest(secret.KindAttempt, string(t.ID))); err != nil {
-			return err
-		}
-		a, err = x.Account(ctx, at.Users[0])
+		p, err = s.party(ctx, x, t, c, Holder{Attempt: token.Reveal()})
 		return err
 	})
-	if errors.Is(err, store.ErrNone) || err == nil && (!c.At.Before(at.ExpiresAt) || !a.User.Active) {
-		return portal.Attempt{}, Waiting{}, gone
-	}
 	if err != nil {
 		return portal.Attempt{}, Waiting{}, err
 	}
-	email, _ := portal.ParseEmail(a.User.Email)
-	return at, Waiting{Step: portal.Next(at), Masked: email.Masked(), Email: a.User.Email, ReturnTo: at.ReturnTo}, nil
+	return p.attempt, Waiting{Step: portal.Next(p.attempt, p.sit), Masked: p.email.Masked(), Email: p.user().Email, ReturnTo: p.attempt.ReturnTo, situation: p.sit}, nil
 }

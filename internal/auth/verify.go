@@ -187,6 +187,9 @@ func (s *Service) prove(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 		if ended, err = s.turnOut(ctx, x, who, users(who), nil, portal.EndPasswordChange); err != nil {
 			return nil, nil, err
 		}
+		if err := errors.Join(s.endFactors(ctx, x, a.User.ID), x.SetByMail(ctx, users(who), true)); err != nil {
+			return nil, nil, err
+		}
 		token := secret.NewToken()
 		attempt = &token
 		at := portal.Attempt{ID: portal.AttemptID(portal.FormatID(secret.NewID())), Tenant: t.ID, Users: users(who), Verified: true, Expired: true,
@@ -205,6 +208,9 @@ func (s *Service) AskAddress(ctx context.Context, t *portal.Tenant, c portal.Cli
 	email, err := portal.ParseEmail(wanted)
 	if err != nil {
 		return Outcome{}, input("email", "Enter the new e-mail address, like name@example.com.")
+	}
+	if err := s.secondFresh(ctx, t, c, ses); err != nil {
+		return Outcome{}, err
 	}
 	rows, g, err := s.reprove(ctx, t, c, ses, current, func(portal.User) error { return nil })
 	if err != nil {

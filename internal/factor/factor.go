@@ -54,6 +54,11 @@ type Traits struct {
 	Guessable bool   // an answer is short enough to be guessed: tries are paid for before they are checked (RL-04)
 	ByMail    bool   // whoever reads the person's mail has it
 	Script    bool   // a page without scripts cannot ask it
+	Asked     bool   // Ask makes a state that the answer is checked against
+	Sent      bool   // what it asks for must travel first
+	Contact   bool   // setting it up asks for a telephone number
+	Added     string // what a notice calls it, as the catalogues of mails have it: "app_added"
+	Removed   string
 }
 
 // Held is a confirmed factor and its state, as it was stored.

@@ -33,6 +33,15 @@ const (
 	VerbAddressUndone   Verb = "ADDRESS_CHANGE_UNDONE"
 	VerbDisowned        Verb = "DISOWNED" // "this wasn't me"
 	VerbTriedNow        Verb = "TRIED_NOW"
+	VerbFactorAdded     Verb = "MFA_ENABLED"
+	VerbFactorRemoved   Verb = "MFA_DISABLED"
+	VerbFactorRenamed   Verb = "MFA_RENAMED"
+	VerbCodesRenewed    Verb = "MFA_CODES_RENEWED"
+	VerbSecondStep      Verb = "MFA_PASSED"
+	VerbSecondFailed    Verb = "MFA_FAILED"
+	VerbFactorAlarm     Verb = "MFA_ALARM" // a right answer that should not have been possible
+	VerbMailboxProved   Verb = "MAILBOX_PROVED"
+	VerbPolicyChanged   Verb = "POLICY_CHANGED"
 	VerbRecoveryBegun   Verb = "RECOVERY_BEGUN" // by an operator
 	VerbRecoveryAgreed  Verb = "RECOVERY_CONFIRMED"
 	VerbRecoveryStopped Verb = "RECOVERY_STOPPED"

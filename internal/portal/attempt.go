@@ -1,6 +1,9 @@
 package portal
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Attempt is a sign-in under way: the password is proven, something is still missing. It is worth nothing anywhere
 // else.
@@ -17,24 +20,47 @@ type Attempt struct {
 	ExpiresAt time.Time
 }
 
+// Second says whether anything but the password was shown.
+func (a Attempt) Second() bool {
+	return slices.ContainsFunc(a.Shown, func(m AMR) bool { return m != AMRPassword })
+}
+
 // Step is what a sign-in needs next.
 type Step string
 
 // The steps.
 const (
 	StepConfirmAddress Step = "confirm_address" // the right password, but nobody has proved the mailbox
+	StepSecond         Step = "second_step"     // the right password; now another proof
 	StepNewPassword    Step = "new_password"    // the right password, but it is a temporary one
+	StepEnrol          Step = "enrol"           // a second proof is required, and there is none yet
 	StepChoose         Step = "choose_company"  // signed in; which company for?
 	StepDone           Step = "done"
 )
 
-// Next decides the next step of a sign-in. It is the only place that does; HTTP only renders what it says.
-func Next(a Attempt) Step {
+// Situation is what a sign-in is judged by, besides itself: read in the transaction that decides.
+type Situation struct {
+	MFA     MFA
+	Factors []FactorKind // of the person, as far as the tenant allows them now
+	Claimed bool         // the ERP's row says that there is one, and it never was (legacy.md)
+	Trusted bool         // this device is not to be asked
+	Grace   time.Time    // until when somebody without a factor may go on
+	Now     time.Time
+}
+
+// Next decides the next step of a sign-in. It is the only place that does; HTTP only renders what it says. A second
+// proof comes before everything that a password alone must not reach, the choice of a new one included.
+func Next(a Attempt, s Situation) Step {
+	has := len(s.Factors) > 0 && s.MFA != MFAOff
 	switch {
 	case !a.Verified:
 		return StepConfirmAddress
+	case has && !a.Second() && !s.Trusted:
+		return StepSecond
 	case a.Expired:
 		return StepNewPassword
+	case !has && !a.Second() && (s.MFA == MFARequired && !s.Now.Before(s.Grace) || s.MFA != MFAOff && s.Claimed):
+		return StepEnrol
 	case len(a.Users) > 1:
 		return StepChoose
 	}

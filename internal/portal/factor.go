@@ -1,9 +1,6 @@
 package portal
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // FactorKind names a way of showing a second proof. Its text is the `method` of contract 4.
 type FactorKind string
@@ -98,17 +95,3 @@ const FreshFor = 10 * time.Minute
 // KnownFor is how long a device must have been known before a first factor is enrolled from it without a code by mail;
 // and how long that enrolment can be undone from the notice about it.
 const KnownFor = 7 * 24 * time.Hour
-
-// Situation is what a sign-in is judged by, besides itself: read in the transaction that decides.
-type Situation struct {
-	Factors []FactorKind // of the person, as far as the tenant allows them now
-	MFA     MFA
-	Trusted bool      // this device is not to be asked
-	Grace   time.Time // until when somebody without a factor may go on
-	Now     time.Time
-}
-
-// Second says whether anything but the password was shown.
-func (a Attempt) Second() bool {
-	return slices.ContainsFunc(a.Shown, func(m AMR) bool { return m != AMRPassword })
-}

@@ -28,6 +28,8 @@ type (
 	RecoveryID string
 	// FactorID names a confirmed second proof.
 	FactorID string
+	// ChallengeID names a question that waits for its answer.
+	ChallengeID string
 )
 
 // NilTenant is the tenant of nobody. The database roles have it as their default, so that a policy that casts the

@@ -22,6 +22,9 @@ type Limits struct {
 	AsksAddress int // mails asked for one address in an hour, whether or not somebody has it; above it nobody may ask
 	AsksNetwork int // mails asked for from one network in the window
 	AsksTenant  int // mails asked for at one tenant in a minute
+
+	PasskeysNetwork int // sign-ins by passkey that were begun from one network in the window; above it nobody there may begin one
+	PasskeysTenant  int // the same at one tenant in a minute
 }
 
 // DefaultLimits are the row "limit by address" of the decisions: eighty colleagues who mistype eight times in a hundred
@@ -32,6 +35,7 @@ func DefaultLimits() Limits {
 		Tenant: 1000, Global: 10_000,
 		SignInsNetwork: 300, SignInsFlood: 3000, SignInsTenant: 6000,
 		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600,
+		PasskeysNetwork: 600, PasskeysTenant: 6000,
 	}
 }
 

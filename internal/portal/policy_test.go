@@ -17,12 +17,12 @@ func TestTheNumbersOfThePolicies(t *testing.T) {
 	limits := portal.Limits{
 		Window: 15 * time.Minute, Network: 10, Wait: 15 * time.Minute, WaitMost: 2 * time.Hour, Refuse: 100, Refusal: 15 * time.Minute,
 		Tenant: 1000, Global: 10_000, SignInsNetwork: 300, SignInsFlood: 3000, SignInsTenant: 6000,
-		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600,
+		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600, PasskeysNetwork: 600, PasskeysTenant: 6000,
 	}
 	def := portal.Policy{
 		AccessLife: 30 * time.Minute, RenewBefore: 5 * time.Minute, RefreshGrace: 30 * time.Second,
 		Idle: 10 * time.Hour, Absolute: 14 * time.Hour, RememberIdle: 7 * day, RememberAbsolute: 14 * day,
-		SessionsPerUser: 5, PasswordMin: 8, PasswordMax: 128, PasswordScore: 3, AttemptLife: 10 * time.Minute, Lockout: lockout, Limits: limits,
+		SessionsPerUser: 5, PasswordMin: 8, PasswordMax: 128, PasswordScore: 3, MFA: MFAOptional, AttemptLife: 10 * time.Minute, Lockout: lockout, Limits: limits,
 	}
 	review := def
 	review.Limits.Network, review.Limits.Refuse, review.Limits.ByTry, review.Limits.WaitMost = 5, 5, true, 15*time.Minute

@@ -9,29 +9,6 @@ import (
 	"time"
 )
 
-// The whole sign-in in one table.
-func TestNextSaysWhatASignInNeeds(t *testing.T) {
-	t.Parallel()
-	one, two := []UserID{"a"}, []UserID{"a", "b"}
-	for _, c := range []struct {
-		at   Attempt
-		want Step
-	}{
-		{Attempt{Users: one, Verified: true}, StepDone},
-		{Attempt{Users: two, Verified: true}, StepChoose},
-		{Attempt{Users: one, Verified: false}, StepConfirmAddress},
-		{Attempt{Users: two, Verified: false}, StepConfirmAddress},
-		{Attempt{Users: one, Verified: true, Expired: true}, StepNewPassword},
-		{Attempt{Users: two, Verified: true, Expired: true}, StepNewPassword},
-		{Attempt{Users: one, Verified: false, Expired: true}, StepConfirmAddress}, // who has not proved the mailbox sets no password
-		{Attempt{}, StepConfirmAddress},
-	} {
-		if got := Next(c.at); got != c.want {
-			t.Errorf("%+v: %s, want %s", c.at, got, c.want)
-		}
-	}
-}
-
 // The schedule of the decisions, failure by failure.
 func TestAPurseRestsByTheSchedule(t *testing.T) {
 	t.Parallel()

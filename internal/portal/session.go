@@ -52,6 +52,8 @@ const (
 	EndOperator       EndReason = "operator"         // by a command
 	EndPasswordChange EndReason = "password_changed" // every session of the person
 	EndReplaced       EndReason = "replaced"         // the same browser signed in again
+	EndStepUp         EndReason = "step_up"          // the same person has shown more, and goes on in another session
+	EndFactor         EndReason = "factor_changed"   // a second proof was taken away
 	EndReuse          EndReason = "reuse"            // a replaced refresh token came back
 	EndTooMany        EndReason = "too_many"         // the oldest of more than allowed
 	EndDisowned       EndReason = "disowned"         // by its owner, from a mail

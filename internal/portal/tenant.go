@@ -36,6 +36,7 @@ type Tenant struct {
 	Offices   []netip.Prefix // networks in which the limits by network do not hold
 
 	Registration Registration
+	MFA          MFAPolicy
 	Home         string // the host that links in mails name; empty: the first of Hosts
 	Region       string // chooses a mail provider; empty: the default one
 	Language     string // of people who have none, like en-US
@@ -108,6 +109,7 @@ type Policy struct {
 	PasswordMax      int // code points
 	PasswordScore    int // the least strength of a new password, 0 to 4
 	AttemptLife      time.Duration
+	MFA              MFA // of tenants that have said nothing else
 	Lockout          LockoutRule
 	Limits           Limits
 }
@@ -127,6 +129,7 @@ func DefaultPolicy() Policy {
 		PasswordMax:      128,
 		PasswordScore:    3,
 		AttemptLife:      10 * time.Minute,
+		MFA:              MFAOptional,
 		Lockout:          DefaultLockout(),
 		Limits:           DefaultLimits(),
 	}

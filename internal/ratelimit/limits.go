@@ -47,21 +47,25 @@ type Limits struct {
 	AllGuesses             Limit
 
 	AsksAddress, AsksNetwork, AsksTenant Limit // mails that anybody may ask for
+
+	PasskeysNetwork, PasskeysTenant Limit // sign-ins by passkey, which are begun by looking at the sign-in page
 }
 
 const (
-	publicFlood   = "Very many sign-ins come from your network, so nobody can sign in from there at the moment. Please try again a little later, or from another network."
-	publicNetwork = "Many sign-ins come from your network. Please try again a little later. A browser in which you have signed in before works as usual."
-	publicTenant  = "Many people are signing in. Please try again in a minute. A browser in which you have signed in before works as usual."
-	publicGuesses = "Several sign-ins from your network have failed, so a browser that is new here has to wait. A browser in which you have signed in before works as usual."
-	publicRefusal = "Too many sign-ins from your network have failed. Please try again a little later, or from another network."
-	publicAsks    = "We were asked for several mails already. Look into your mailbox, and into the folder for unwanted mail, before you ask for another one."
+	publicFlood    = "Very many sign-ins come from your network, so nobody can sign in from there at the moment. Please try again a little later, or from another network."
+	publicNetwork  = "Many sign-ins come from your network. Please try again a little later. A browser in which you have signed in before works as usual."
+	publicTenant   = "Many people are signing in. Please try again in a minute. A browser in which you have signed in before works as usual."
+	publicGuesses  = "Several sign-ins from your network have failed, so a browser that is new here has to wait. A browser in which you have signed in before works as usual."
+	publicRefusal  = "Too many sign-ins from your network have failed. Please try again a little later, or from another network."
+	publicPasskeys = "Many people are signing in from your network. Sign in with your password, or try again a little later."
+	publicAsks     = "We were asked for several mails already. Look into your mailbox, and into the folder for unwanted mail, before you ask for another one."
 )
 
 // Declare is the table of limits.
 func Declare(p portal.Limits) Limits {
 	const network, tenant, all = "tenant and network (IPv6 by /64)", "tenant", "everything"
 	const asked = "mails asked for"
+	const begun = "sign-ins by passkey begun"
 	const accounts = "accounts that failed and have not succeeded since"
 	counts := accounts
 	if p.ByTry {
@@ -83,12 +87,15 @@ func Declare(p portal.Limits) Limits {
 		AsksAddress: Limit{"asks_address", Rate, asked, "tenant and address", p.AsksAddress, time.Hour, RefusesEverybody, 0, 0, publicAsks},
 		AsksNetwork: Limit{"asks_network", Rate, asked, network, p.AsksNetwork, p.Window, RefusesEverybody, 0, 0, publicAsks},
 		AsksTenant:  Limit{"asks_tenant", Rate, asked, tenant, p.AsksTenant, time.Minute, RefusesEverybody, 0, 0, publicAsks},
+
+		PasskeysNetwork: Limit{"passkeys_network", Rate, begun, network, p.PasskeysNetwork, p.Window, RefusesEverybody, 0, 0, publicPasskeys},
+		PasskeysTenant:  Limit{"passkeys_tenant", Rate, begun, tenant, p.PasskeysTenant, time.Minute, RefusesEverybody, 0, 0, publicPasskeys},
 	}
 }
 
 // All lists the limits in the order in which they are asked.
 func (l Limits) All() []Limit {
-	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses, l.AsksAddress, l.AsksNetwork, l.AsksTenant}
+	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses, l.AsksAddress, l.AsksNetwork, l.AsksTenant, l.PasskeysNetwork, l.PasskeysTenant}
 }
 
 // halved is the limit with half its number: what a process takes when it decides alone although it has neighbours.

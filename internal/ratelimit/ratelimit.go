@@ -139,6 +139,16 @@ func (l *Limiter) Ask(ctx context.Context, now time.Time, g Guess) Decision {
 	return l.Spend(ctx, now, append(charges, Charge{l.limits.AsksTenant, []string{tenant}})...)
 }
 
+// Passkey draws on the limits of sign-ins by passkey, by network unless it is exempt, and by tenant.
+func (l *Limiter) Passkey(ctx context.Context, now time.Time, g Guess) Decision {
+	tenant := string(g.Tenant)
+	charges := []Charge{{l.limits.PasskeysTenant, []string{tenant}}}
+	if !g.Exempt {
+		charges = append([]Charge{{l.limits.PasskeysNetwork, []string{tenant, g.Network}}}, charges...)
+	}
+	return l.Spend(ctx, now, charges...)
+}
+
 // Degraded counts the decisions that this process took alone because Redis did not answer.
 func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 

@@ -18,6 +18,8 @@ type Beginning struct {
 	Device   portal.DeviceID
 	Remember bool
 	AMR      []portal.AMR
+	MFAAt    time.Time // when a second proof that counts was shown; zero: none was
+	End      time.Time // not later than this; zero: as the policy says. Who shows more does not stay longer (REF-05)
 }
 
 // Begin makes a session in the caller's transaction and returns the cookies for it. The sessions that had to end for
@@ -27,9 +29,13 @@ func (k *Keeper) Begin(ctx context.Context, x *store.Tx, t *portal.Tenant, who p
 	idle, absolute := k.o.Policy.Lives(b.Remember)
 	s := portal.Session{
 		ID: portal.SessionID(portal.FormatID(secret.NewID())), Tenant: t.ID, User: b.User.ID, Choices: b.Choices, Device: b.Device,
-		Remember: b.Remember, AMR: b.AMR, AuthTime: now, CreatedAt: now, LastActive: now,
+		Remember: b.Remember, AMR: b.AMR, AuthTime: now, MFAAt: b.MFAAt, CreatedAt: now, LastActive: now,
 		IdleEnd: now.Add(idle), End: now.Add(absolute), Agent: who.Agent, Address: who.Addr,
 	}
+	if !b.End.IsZero() {
+		s.End = earlier(s.End, b.End)
+	}
+	s.IdleEnd = earlier(s.IdleEnd, s.End)
 	first := secret.NewRefresh()
 	ended, err := x.BeginSession(ctx, s, first.Digest(string(t.ID)), k.o.Keys.RefreshKey(now), k.o.Policy.SessionsPerUser)
 	if err != nil {

@@ -10,11 +10,18 @@ import (
 	"github.com/portalgate/portalgate/internal/secret"
 )
 
+// Known is a browser that a person is known on.
+type Known struct {
+	ID           portal.DeviceID
+	First        time.Time
+	TrustedUntil time.Time // it is not asked for a second step until then
+}
+
 // Device finds the browser behind a device cookie among those that a person is known on.
-func (x *Tx) Device(ctx context.Context, digest []byte, users []portal.UserID) (id portal.DeviceID, first time.Time, err error) {
-	err = x.tx.QueryRow(ctx, `select id::text, first_seen from portalgate.devices where tenant_id = $1 and digest = $2 and user_id = any ($3::uuid[]) order by first_seen limit 1`,
-		x.tenant, digest, users).Scan(&id, &first)
-	return id, first, said(err)
+func (x *Tx) Device(ctx context.Context, digest []byte, users []portal.UserID) (k Known, err error) {
+	err = x.tx.QueryRow(ctx, `select id::text, first_seen, coalesce(trusted_until, first_seen) from portalgate.devices where tenant_id = $1 and digest = $2 and user_id = any ($3::uuid[]) order by first_seen limit 1`,
+		x.tenant, digest, users).Scan(&k.ID, &k.First, &k.TrustedUntil)
+	return k, said(err)
 }
 
 // Meeting is how a browser and a person know each other.

@@ -29,6 +29,10 @@ func account(t portal.TenantID, e portal.Email) []byte {
 // account knows has a purse of its own, so that a stranger cannot lock the owner out (RL-05). A closed purse rests
 // again for the longest time at each try, so that from outside it looks like any other.
 func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceID) (Try, error) {
+	return x.spend(ctx, e, string(device))
+}
+
+func (x *Tx) spend(ctx context.Context, e portal.Email, purse string) (Try, error) {
 	var (
 		t    Try
 		rest *time.Time
@@ -46,13 +50,13 @@ func (x *Tx) SpendTry(ctx context.Context, e portal.Email, device portal.DeviceI
 			last_failure = case when l.failures < $6 then $4 else l.last_failure end
 		where l.rests_until is null or l.rests_until <= $4
 		returning failures, last_failure, rests_until`,
-		x.tenant, account(x.tenant, e), string(device), x.now, rule.Kept, rule.Close, rule.First, rule.Longest, rule.Free).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+		x.tenant, account(x.tenant, e), purse, x.now, rule.Kept, rule.Close, rule.First, rule.Longest, rule.Free).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
 	// One more than the number that closes it: this try was not paid, and nothing may be checked.
 	t.Resting = t.Lockout.Failures > rule.Close
 	if err = said(err); err == ErrNone {
 		t.Resting = true
 		err = x.tx.QueryRow(ctx, `select failures, last_failure, rests_until from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`,
-			x.tenant, account(x.tenant, e), string(device)).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
+			x.tenant, account(x.tenant, e), purse).Scan(&t.Lockout.Failures, &t.Lockout.LastFailure, &rest)
 	}
 	if err != nil {
 		return t, fmt.Errorf("paying a try: %w", err)
@@ -117,13 +121,14 @@ func (x *Tx) Unlock(ctx context.Context, e portal.Email) (int64, error) {
 type Rest struct {
 	Email   portal.Email // empty: no person of the tenant has the address
 	Device  bool         // of a browser that the account knows
+	Second  bool         // of guesses at a second step, not at the password
 	Closed  bool
 	Lockout portal.Lockout
 }
 
 // Rests are the purses that rest or are closed now, those that rest longest first.
 func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
-	rows, err := x.tx.Query(ctx, `select account, purse <> '', failures, last_failure, coalesce(rests_until, last_failure) from portalgate.lockouts
+	rows, err := x.tx.Query(ctx, `select account, purse not in ('', 'second:'), purse like 'second:%', failures, last_failure, coalesce(rests_until, last_failure) from portalgate.lockouts
 		where tenant_id = $1 and (rests_until > $2 or failures >= $3) order by rests_until desc nulls last, account, purse limit $4`, x.tenant, x.now, x.lockout.Close, most)
 	if err != nil {
 		return nil, fmt.Errorf("listing lockouts: %w", err)
@@ -131,7 +136,7 @@ func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
 	var accounts [][]byte
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Rest, err error) {
 		var a []byte
-		err = row.Scan(&a, &r.Device, &r.Lockout.Failures, &r.Lockout.LastFailure, &r.Lockout.RestsUntil)
+		err = row.Scan(&a, &r.Device, &r.Second, &r.Lockout.Failures, &r.Lockout.LastFailure, &r.Lockout.RestsUntil)
 		accounts = append(accounts, a)
 		r.Closed = x.lockout.Closed(r.Lockout)
 		r.Lockout.Failures = min(r.Lockout.Failures, x.lockout.Close)

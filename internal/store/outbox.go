@@ -217,3 +217,17 @@ func (s *Store) SweepLetters(ctx context.Context, t portal.TenantID, now time.Ti
 	}
 	return n, nil
 }
+
+// LettersSince counts the letters of a kind that were queued for a person since a moment, whatever has become of them, and
+// says when the last one was.
+func (x *Tx) LettersSince(ctx context.Context, kind portal.LetterKind, user portal.UserID, since time.Time) (n int, last time.Time, err error) {
+	var at *time.Time
+	err = x.tx.QueryRow(ctx, `select count(*), max(created_at) from portalgate.outbox where tenant_id = $1 and kind = $2 and user_id = $3 and created_at > $4`, x.tenant, kind, user, since).Scan(&n, &at)
+	if err != nil {
+		return 0, last, fmt.Errorf("counting letters: %w", err)
+	}
+	if at != nil {
+		last = *at
+	}
+	return n, last, nil
+}

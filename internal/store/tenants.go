@@ -41,12 +41,12 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 	t.ID = id
 	err = s.single(ctx, id, now, func(rows pgx.Rows) error {
 		var (
-			brand, offices         []byte
+			brand, offices, mfa    []byte
 			registration, language *string
 			zone, home, region     *string
 		)
 		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
-			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version, &offices, &registration, &home, &region, &language, &zone)
+			return struct{}{}, row.Scan(&t.Slug, &t.Name, &t.Suspended, &t.Mode, &brand, &t.Brand.Version, &offices, &registration, &home, &region, &language, &zone, &mfa)
 		})
 		if err != nil {
 			return err
@@ -61,6 +61,11 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 		if t.Offices, err = readNetworks(offices); err != nil {
 			return fmt.Errorf("reading the networks of %s: %w", t.Slug, err)
 		}
+		if len(mfa) > 0 {
+			if err := json.Unmarshal(mfa, &t.MFA); err != nil {
+				return fmt.Errorf("reading the second-step policy of %s: %w", t.Slug, err)
+			}
+		}
 		t.Registration = portal.RegistrationInvite
 		if registration != nil {
 			t.Registration = portal.Registration(*registration)
@@ -72,7 +77,7 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 		}
 		return nil
 	}, `select t.tenant_code, t.tenant_name, t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null, coalesce(m.value #>> '{}', 'off'), b.value, coalesce(b.version, 0), o.value,
-			r.value #>> '{}', h.value #>> '{}', g.value #>> '{}', t.default_language, t.default_timezone
+			r.value #>> '{}', h.value #>> '{}', g.value #>> '{}', t.default_language, t.default_timezone, a.value
 		from public.tenants t
 		left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
 		left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
@@ -80,6 +85,7 @@ func (s *Store) Tenant(ctx context.Context, id portal.TenantID, now time.Time) (
 		left join portalgate.settings r on r.tenant_id = t.id and r.key = 'registration'
 		left join portalgate.settings h on h.tenant_id = t.id and h.key = 'home'
 		left join portalgate.settings g on g.tenant_id = t.id and g.key = 'mail_region'
+		left join portalgate.settings a on a.tenant_id = t.id and a.key = 'mfa'
 		where t.id = $1`, id)
 	return t, said(err)
 }

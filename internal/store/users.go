@@ -32,6 +32,16 @@ type Secret struct {
 type Account struct {
 	User   portal.User
 	Secret Secret
+	Second Second
+}
+
+// Second is what is known of a person's second step without looking at the factors themselves.
+type Second struct {
+	Has     bool      // there is a factor, added from whichever of the person's rows
+	ToldAt  time.Time // since when they know that they need one; zero: nobody has told them
+	Claimed bool      // the ERP's row says that there is one, and nobody has dealt with that
+	Claim   string    // what the ERP's row has as its secret
+	ByMail  bool      // whoever set the password showed nothing but the mailbox
 }
 
 // ownCode is the customer code of the tenant's own company, which people without a company of their own belong to.
@@ -47,12 +57,16 @@ const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.custo
 		when t.status not in ('ACTIVE', 'TRIAL') or t.deleted_at is not null then 'tenant suspended'
 		else '' end`
 
-const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false)`
+const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false),
+	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled,
+	exists (select from public.customer_users p join portalgate.factors f on f.tenant_id = p.tenant_id and f.user_id = p.id
+		where p.tenant_id = u.tenant_id and lower(p.email) = lower(u.email) and p.deleted_at is null)`
 
 const accountFrom = ` from public.customer_users u
 	join public.customers c on c.id = u.customer_id
 	join public.tenants t on t.id = u.tenant_id
-	left join portalgate.credentials k on k.user_id = u.id `
+	left join portalgate.credentials k on k.user_id = u.id
+	left join portalgate.second_steps o on o.user_id = u.id `
 
 func userFields(u *portal.User) []any {
 	return []any{&u.ID, &u.Customer, &u.CustomerCode, &u.CustomerName, &u.Email, &u.FirstName, &u.LastName, &u.Role, &u.Verified, &u.Language, &u.Zone, &u.Blocked}
@@ -67,10 +81,16 @@ func completed(u portal.User) portal.User {
 
 func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 	var (
-		hash   string
-		digest []byte
+		hash            string
+		digest, settled []byte
+		told            *time.Time
 	)
-	err = row.Scan(append(userFields(&a.User), &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange)...)
+	err = row.Scan(append(userFields(&a.User), &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange,
+		&a.Second.ByMail, &a.Second.Claimed, &a.Second.Claim, &told, &settled, &a.Second.Has)...)
+	if told != nil {
+		a.Second.ToldAt = *told
+	}
+	a.Second.Claimed = a.Second.Claimed && !secret.Equal(settled, claimDigest(a.Second.Claim))
 	a.User = completed(a.User)
 	a.Secret.beside = legacyDigest(hash)
 	if hash != "" && hash != noPassword && !secret.Equal(digest, a.Secret.beside) {
@@ -87,6 +107,12 @@ func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 // legacyDigest is what trigger portalgate.beside makes of the ERP's value.
 func legacyDigest(hash string) []byte {
 	d := sha256.Sum256([]byte("portalgate legacy\x00" + hash))
+	return d[:]
+}
+
+// claimDigest is what Settle notes.
+func claimDigest(claim string) []byte {
+	d := sha256.Sum256([]byte("portalgate claim\x00" + claim))
 	return d[:]
 }
 

@@ -1,0 +1,490 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portalgate/portalgate/internal/factor"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// Steps are what the page about second steps shows.
+type Steps struct {
+	Have     []portal.Factor // the confirmed ones, the oldest first; backup codes are not among them
+	Codes    int             // backup codes left; -1: there are none
+	Offers   []Offer         // what may be added
+	Off      bool            // the tenant has switched second steps off
+	Required bool            // the tenant asks for one
+	Until    time.Time       // until when it can be put off; zero, or past: not
+	Trusted  int             // devices that are not asked
+	SignedIn bool            // false: somebody is led here in the middle of signing in
+	ReturnTo string
+	First    bool // there is none yet
+}
+
+// Offer is a kind that may be added.
+type Offer struct {
+	Kind    portal.FactorKind
+	Title   string
+	Script  bool
+	Contact bool // it asks for a telephone number
+}
+
+// Steps shows a holder's second steps. Somebody in the middle of signing in sees them only where they have none and must
+// add one: whoever knows a password must not set up a second proof beside the owner's (TOTP-05).
+func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder) (out Steps, err error) {
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		out = Steps{Codes: -1}
+		p, err := s.enroller(ctx, x, t, c, h)
+		if err != nil {
+			return err
+		}
+		out.Off, out.Required, out.Until = p.sit.MFA == portal.MFAOff, p.sit.MFA == portal.MFARequired, p.sit.Grace
+		out.SignedIn, out.First, out.ReturnTo = p.signedIn(), len(p.usable) == 0, p.attempt.ReturnTo
+		for _, f := range p.factors {
+			if left, ok := f.Facts["left"]; ok {
+				fmt.Sscan(left, &out.Codes)
+				continue
+			}
+			if f.ID != "" {
+				out.Have = append(out.Have, f.Factor)
+			}
+		}
+		if out.Trusted, err = x.TrustedDevices(ctx, p.users()); err != nil || out.Off {
+			return err
+		}
+		for _, m := range s.Methods {
+			if tr := m.Traits(); s.offers(t, p, m) {
+				out.Offers = append(out.Offers, Offer{m.Kind(), tr.Title, tr.Script, tr.Contact})
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// offers says whether a person may add a factor of a kind.
+func (s *Service) offers(t *portal.Tenant, p *party, m factor.Method) bool {
+	tr := m.Traits()
+	if !tr.Alone || !t.MFA.Allows(m.Kind()) || p.sit.MFA == portal.MFAOff || tr.Contact && s.Text == nil {
+		return false
+	}
+	return tr.Several || !slices.ContainsFunc(p.factors, func(f store.Factor) bool { return f.Kind == m.Kind() && f.ID != "" })
+}
+
+// enroller is a holder who may be here at all.
+func (s *Service) enroller(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, h Holder) (*party, error) {
+	p, err := s.party(ctx, x, t, c, h)
+	if err != nil {
+		return nil, err
+	}
+	if !p.signedIn() && portal.Next(p.attempt, p.sit) != portal.StepEnrol {
+		return nil, errAgain
+	}
+	return p, nil
+}
+
+// mayAdd is an enroller who has shown what adding a factor needs.
+func (s *Service) mayAdd(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, h Holder) (*party, error) {
+	p, err := s.enroller(ctx, x, t, c, h)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.ready(c.At); err != nil {
+		return nil, err
+	}
+	if len(p.usable) > 0 {
+		return p, nil
+	}
+	if ok, err := s.proved(ctx, x, c, p); err != nil || !ok {
+		return nil, errors.Join(err, errStale)
+	}
+	return p, nil
+}
+
+var errNotOffered = input("method", "This way is not offered here. Choose one of the list.")
+
+// SettingUp is a set-up under way.
+type SettingUp struct {
+	Kind  portal.FactorKind
+	Title string
+	Show  any    // what the method shows
+	To    string // where a code is on its way to, masked
+	Email string
+}
+
+// Begin begins to add a factor. Nothing counts until Confirm, and beginning again shows the same again. contact is the
+// telephone number that was typed, where the kind asks for one.
+func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, contact string) (out SettingUp, err error) {
+	m := s.method(k)
+	if m == nil {
+		return out, errNotOffered
+	}
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.mayAdd(ctx, x, t, c, h)
+		if err != nil {
+			return err
+		}
+		if !s.offers(t, p, m) {
+			return errNotOffered
+		}
+		have, err := s.held(t, p, k, c.At)
+		if err != nil {
+			return err
+		}
+		var before []byte
+		if !m.Traits().Sent { // a code that travels is made anew
+			ch, err := x.Challenge(ctx, p.digest, string(factor.PurposeEnrol), k)
+			if err == nil {
+				before, err = s.opened(t.ID, ch, c.At)
+			}
+			if err != nil && !errors.Is(err, store.ErrNone) {
+				return err
+			}
+		}
+		scene := p.scene(t, factor.PurposeEnrol, c.At)
+		scene.Contact = contact
+		ch, err := m.Setup(ctx, scene, have, before)
+		if errors.Is(err, factor.ErrContact) {
+			return input("contact", "Enter your telephone number with its country code, like +49 151 23456789.")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := s.put(ctx, x, t, c, p, p.digest, factor.PurposeEnrol, m, ch); err != nil {
+			return err
+		}
+		out = SettingUp{Kind: k, Title: m.Traits().Title, Show: ch.Show, To: ch.To, Email: string(p.email)}
+		return nil
+	})
+	return out, err
+}
+
+// Added is a factor that counts from now on.
+type Added struct {
+	Codes   []string // the backup codes that were made along with it, to be shown this once; nil: there are some already
+	Outcome Outcome  // the session that goes on, or begins
+}
+
+// Confirm ends the set-up with its first right answer. The first factor brings backup codes along; the owner hears of it
+// and can undo it for a week.
+func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, answer, name string) (out Added, err error) {
+	m := s.method(k)
+	if m == nil {
+		return out, errNotOffered
+	}
+	if name, err = factorName(name); err != nil {
+		return out, err
+	}
+	var (
+		p     *party
+		ch    store.Challenge
+		state []byte
+	)
+	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
+		if p, err = s.mayAdd(ctx, x, t, c, h); err != nil {
+			return err
+		}
+		ch, err = x.SpendChallenge(ctx, p.digest, string(factor.PurposeEnrol), k)
+		if errors.Is(err, store.ErrNone) {
+			return input("code", "This took too long, or too many codes were wrong. Begin anew.")
+		}
+		if err == nil {
+			state, err = s.opened(t.ID, ch, c.At)
+		}
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
+	enrolled, err := m.Confirm(ctx, p.scene(t, factor.PurposeEnrol, c.At), state, answer)
+	if err != nil {
+		return out, notEnrolled(err)
+	}
+	var ended []portal.SessionID
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		out, ended = Added{Outcome: Outcome{Left: -1}}, nil
+		if err := x.TakeTurns(ctx, p.users()); err != nil {
+			return err
+		}
+		p, err := s.mayAdd(ctx, x, t, c, h)
+		if err != nil {
+			return err
+		}
+		if !s.offers(t, p, m) {
+			return errNotOffered
+		}
+		if ok, err := x.EndChallenge(ctx, ch.ID); err != nil || !ok {
+			return errors.Join(err, input("code", "This was done already. Load the page again."))
+		}
+		first := len(p.usable) == 0
+		id, err := s.add(ctx, x, t, c, p, m, enrolled, name)
+		if err != nil {
+			return err
+		}
+		if out.Codes, err = s.codesAlong(ctx, x, t, c, p); err != nil {
+			return err
+		}
+		facts := map[string]string{"what": m.Traits().Added}
+		if first {
+			facts[factFactor] = string(id)
+		}
+		if err := errors.Join(x.Settle(ctx, p.user().ID), x.UnlockCodes(ctx, p.email), s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, facts)); err != nil {
+			return err
+		}
+		if p, err = s.party(ctx, x, t, c, h); err != nil {
+			return err
+		}
+		ended, err = s.goOn(ctx, x, t, c, p, m.Traits(), false, "", &out.Outcome)
+		return err
+	})
+	if err != nil {
+		return Added{}, err
+	}
+	s.Sessions.Forget(c.At, ended...)
+	return out, nil
+}
+
+// factFactor names the factor that a notice undoes; no mail says it.
+const factFactor = "factor"
+
+func notEnrolled(err error) error {
+	var drift *factor.DriftError
+	switch {
+	case errors.Is(err, factor.ErrInput):
+		return input("code", "Enter the code as it is shown. It has only the characters that you see there.")
+	case errors.As(err, &drift):
+		return input("code", "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again.")
+	case errors.Is(err, factor.ErrUsed), errors.Is(err, factor.ErrWrong):
+		return input("code", "This code is not correct. Type the one that is shown now.")
+	}
+	return err
+}
+
+// factorName is how somebody calls a factor; empty: as its kind does.
+func factorName(s string) (string, error) {
+	s = strings.Join(strings.Fields(s), " ")
+	if utf8.RuneCountInString(s) > 60 || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", input("name", "Choose a name of at most 60 characters.")
+	}
+	return s, nil
+}
+
+// add stores a confirmed factor.
+func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, m factor.Method, e factor.Enrolled, name string) (portal.FactorID, error) {
+	f := store.Factor{Factor: portal.Factor{ID: portal.FactorID(portal.FormatID(secret.NewID())), User: p.user().ID, Kind: m.Kind(), Name: orElse(name, orElse(e.Name, m.Traits().Title)), Facts: e.Facts}, Lookup: e.Lookup}
+	if err := s.sealFactor(t.ID, &f, e.State, c.At); err != nil {
+		return "", err
+	}
+	ok, err := x.PutFactor(ctx, f)
+	if err == nil && !ok {
+		err = input("code", "This passkey belongs to an account already.")
+	}
+	if err != nil {
+		return "", err
+	}
+	return f.ID, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
+}
+
+// codesAlong makes backup codes where a person has none yet.
+func (s *Service) codesAlong(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party) ([]string, error) {
+	m := s.method(portal.FactorBackup)
+	if m == nil || slices.ContainsFunc(p.factors, func(f store.Factor) bool { return f.Kind == portal.FactorBackup }) {
+		return nil, nil
+	}
+	return s.makeCodes(ctx, x, t, c, p, m)
+}
+
+func (s *Service) makeCodes(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, m factor.Method) ([]string, error) {
+	scene := p.scene(t, factor.PurposeEnrol, c.At)
+	ch, err := m.Setup(ctx, scene, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	e, err := m.Confirm(ctx, scene, ch.State, "")
+	if err != nil {
+		return nil, err
+	}
+	codes, ok := ch.Show.([]string)
+	if !ok {
+		return nil, fmt.Errorf("making backup codes: %T is no list of them", ch.Show)
+	}
+	_, err = s.add(ctx, x, t, c, p, m, e, "")
+	return codes, err
+}
+
+// manage runs a change to a person's factors in their turn, after they have shown who they are.
+func (s *Service) manage(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, act func(*store.Tx, *party) error) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.party(ctx, x, t, c, Holder{Session: &ses})
+		if err != nil {
+			return err
+		}
+		if err := x.TakeTurns(ctx, p.users()); err != nil {
+			return err
+		}
+		if p, err = s.party(ctx, x, t, c, Holder{Session: &ses}); err != nil {
+			return err
+		}
+		if err := p.ready(c.At); err != nil {
+			return err
+		}
+		return act(x, p)
+	})
+}
+
+var errNoFactor = &portal.Problem{Kind: portal.ProblemNotFound, Public: "This is not there any more. Load the page again."}
+
+func (p *party) factor(id portal.FactorID) (store.Factor, bool) {
+	i := slices.IndexFunc(p.factors, func(f store.Factor) bool { return f.ID == id && id != "" })
+	if i < 0 {
+		return store.Factor{}, false
+	}
+	return p.factors[i], true
+}
+
+// RenewCodes makes new backup codes; the old ones stop working.
+func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) (codes []string, err error) {
+	m := s.method(portal.FactorBackup)
+	if m == nil {
+		return nil, errNotOffered
+	}
+	err = s.manage(ctx, t, c, ses, func(x *store.Tx, p *party) error {
+		if len(p.usable) == 0 {
+			return input("action", "Backup codes stand beside an authenticator app or a passkey. Add one of them first.")
+		}
+		var old []portal.FactorID
+		for _, f := range p.factors {
+			if f.Kind == portal.FactorBackup {
+				old = append(old, f.ID)
+			}
+		}
+		if _, err := x.DropFactors(ctx, old); err != nil {
+			return err
+		}
+		if codes, err = s.makeCodes(ctx, x, t, c, p, m); err != nil {
+			return err
+		}
+		return errors.Join(x.Record(ctx, portal.Activity{Verb: portal.VerbCodesRenewed, User: p.user().ID, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok"}),
+			s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": m.Traits().Added}))
+	})
+	return codes, err
+}
+
+// Rename gives a factor another name.
+func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID, name string) error {
+	name, err := factorName(name)
+	if err == nil && name == "" {
+		err = input("name", "Enter a name.")
+	}
+	if err != nil {
+		return err
+	}
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		ok, err := x.RenameFactor(ctx, ses.User, id, name)
+		if err == nil && !ok {
+			err = errNoFactor
+		}
+		return errors.Join(err, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRenamed, User: ses.User, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"name": name}}))
+	})
+}
+
+// Remove takes a factor away, and with the last one the backup codes. Devices that were not asked are asked again
+// (TOTP-07), the other sessions of the person end, and the owner hears of it. The last one stays where the tenant
+// requires one.
+func (s *Service) Remove(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID) error {
+	var ended []portal.SessionID
+	err := s.manage(ctx, t, c, ses, func(x *store.Tx, p *party) error {
+		f, ok := p.factor(id)
+		if !ok || f.Kind == portal.FactorBackup {
+			return errNoFactor
+		}
+		gone := []portal.FactorID{id}
+		rest := slices.DeleteFunc(slices.Clone(p.factors), func(o store.Factor) bool { return o.ID == id })
+		what := "two_step_off"
+		if m := s.method(f.Kind); m != nil {
+			what = m.Traits().Removed
+		}
+		if len(s.kinds(t, rest, false)) == 0 {
+			if p.sit.MFA == portal.MFARequired {
+				return &portal.Problem{Kind: portal.ProblemInput, Public: "A second step is required here, and this is your only one. Add another before you remove it."}
+			}
+			what = "two_step_off"
+			for _, o := range rest {
+				if o.ID != "" {
+					gone = append(gone, o.ID)
+				}
+			}
+		}
+		if _, err := x.DropFactors(ctx, gone); err != nil {
+			return err
+		}
+		var err error
+		if ended, err = x.EndSessions(ctx, p.users(), ses.ID, portal.EndFactor); err != nil {
+			return err
+		}
+		return errors.Join(x.DistrustDevices(ctx, p.users()), x.ForgetAttempts(ctx, p.users()),
+			x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRemoved, User: f.User, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(f.Kind), "name": f.Name}}),
+			s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": what}))
+	})
+	if err == nil {
+		s.Sessions.Forget(c.At, ended...)
+	}
+	return err
+}
+
+// Distrust has every device of the person asked again.
+func (s *Service) Distrust(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) error { return x.DistrustDevices(ctx, ses.Choices) })
+}
+
+// endFactors takes every factor of a person away: what a stranger may have set up before the owner proved the mailbox
+// (REG-05), or what somebody who has lost everything can show no longer.
+func (s *Service) endFactors(ctx context.Context, x *store.Tx, user portal.UserID) error {
+	all, err := x.Factors(ctx, user)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	ids := make([]portal.FactorID, len(all))
+	for i := range all {
+		ids[i] = all[i].ID
+	}
+	_, err = x.DropFactors(ctx, ids)
+	return err
+}
+
+// undoFactor takes the first factor of an account away again whose owner says in time that it was not them, with the
+// backup codes that came along. Whoever added it has learned the password, and would keep the owner out with it.
+func (s *Service) undoFactor(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, ticket store.Redeemed, rows []store.Account) error {
+	content, err := s.content(t.ID, ticket, x.Now())
+	if err != nil || content[factFactor] == "" {
+		return err
+	}
+	all, err := x.Factors(ctx, rows[0].User.ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(f store.Factor) bool { return string(f.ID) == content[factFactor] })
+	if i < 0 {
+		return nil
+	}
+	var gone []portal.FactorID
+	for _, f := range all { // what came after the first was added by whoever added the first
+		if !f.CreatedAt.Before(all[i].CreatedAt) {
+			gone = append(gone, f.ID)
+		}
+	}
+	if _, err := x.DropFactors(ctx, gone); err != nil {
+		return err
+	}
+	return errors.Join(x.UnlockCodes(ctx, portal.Email(ticket.Email)), x.DistrustDevices(ctx, users(rows)),
+		x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRemoved, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "the owner says that it was added by somebody else"}))
+}

@@ -1,0 +1,246 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portalgate/portalgate/internal/factor"
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// KindPassword stands where somebody without a second proof shows the password again, and KindMailbox where they show
+// that they read their mail before they add their first one. Neither is a factor.
+const (
+	KindPassword portal.FactorKind = "password"
+	KindMailbox  portal.FactorKind = "mailbox"
+)
+
+// Question is what the page of the second step asks.
+type Question struct {
+	Kind     portal.FactorKind // a factor's, KindPassword or KindMailbox
+	Title    string            // "Authenticator app"
+	Hint     string            // where to look
+	Script   bool              // it cannot be asked without scripts
+	Sends    bool              // a code must be sent first
+	SentTo   string            // where one is on its way to, masked; empty: none is
+	SentAt   time.Time
+	Expires  time.Time
+	Few      int // tries left of a code that was sent, when they are few; 0: enough
+	Others   []Way
+	CanTrust bool   // "don't ask again on this device" may be offered
+	Email    string // for the hidden field that password managers read
+	ReturnTo string
+	SignedIn bool      // it is asked of somebody who has a session
+	Rests    time.Time // codes are not taken until then; a passkey is
+	NoneYet  bool      // there is no second proof; what is asked for here cannot be shown
+}
+
+// Way is one of several ways to show it.
+type Way struct {
+	Kind  portal.FactorKind
+	Title string
+}
+
+// Second says what is asked of a holder, and changes nothing. enrol: a first factor is about to be added. wanted may name
+// a way; the strongest is asked first. Where nothing is asked the error is ErrNothing.
+func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, wanted portal.FactorKind, enrol bool) (q Question, err error) {
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.party(ctx, x, t, c, h)
+		if err != nil {
+			return err
+		}
+		kind, err := s.due(ctx, x, c, p, enrol)
+		if err != nil {
+			return err
+		}
+		q = Question{Kind: kind, Email: p.user().Email, SignedIn: p.signedIn(), ReturnTo: p.attempt.ReturnTo}
+		purpose := p.purpose()
+		switch kind {
+		case KindPassword:
+			q.Title = "Password"
+			return nil
+		case KindMailbox:
+			q.Title, q.Sends, purpose, kind = "Code by e-mail", true, factor.PurposeProve, portal.FactorEmail
+			q.Hint = fmt.Sprintf("We send a code to %s.", p.email.Masked())
+		default:
+			m := p.usable[0]
+			if other := p.can(wanted); other != nil {
+				m = other
+			}
+			kind = m.Kind()
+			tr := m.Traits()
+			q.Kind, q.Title, q.Hint, q.Script, q.Sends = kind, tr.Title, tr.Hint, tr.Script, tr.Sent
+			q.CanTrust = !p.signedIn() && t.MFA.Remember
+			for _, o := range p.usable {
+				if o.Kind() != kind {
+					q.Others = append(q.Others, Way{o.Kind(), o.Traits().Title})
+				}
+			}
+			if tr.Guessable {
+				if rest, err := x.CodeRest(ctx, p.email, p.known.ID); err != nil {
+					return err
+				} else if rest.After(c.At) {
+					q.Rests = rest
+				}
+			}
+		}
+		if !q.Sends {
+			return nil
+		}
+		ch, err := x.Challenge(ctx, p.digest, string(purpose), kind)
+		if errors.Is(err, store.ErrNone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if q.SentTo, q.SentAt, q.Expires = s.sentTo(t, p, kind), ch.CreatedAt, ch.ExpiresAt; ch.Tries < 3 {
+			q.Few = ch.Tries
+		}
+		return nil
+	})
+	return q, err
+}
+
+// ErrNothing means that nothing is asked: the holder may go on.
+var ErrNothing = errors.New("nothing is asked")
+
+// due is what a holder must show next.
+func (s *Service) due(ctx context.Context, x *store.Tx, c portal.Client, p *party, enrol bool) (portal.FactorKind, error) {
+	if !p.signedIn() {
+		switch step := portal.Next(p.attempt, p.sit); step {
+		case portal.StepSecond:
+			return "", nil
+		case portal.StepEnrol:
+			ok, err := s.proved(ctx, x, c, p)
+			if err == nil && ok {
+				err = ErrNothing
+			}
+			return KindMailbox, err
+		default:
+			return "", ErrNothing
+		}
+	}
+	switch {
+	case len(p.usable) > 0 && !p.fresh(c.At):
+		return "", nil
+	case len(p.usable) > 0:
+		return "", ErrNothing
+	case !p.fresh(c.At):
+		return KindPassword, nil
+	case enrol:
+		ok, err := s.proved(ctx, x, c, p)
+		if err == nil && ok {
+			err = ErrNothing
+		}
+		return KindMailbox, err
+	}
+	return "", ErrNothing
+}
+
+// proved says whether a first factor may be added: the mailbox was proved just now, or the browser has been known for a
+// week. Whoever has only learned the password must not be able to lock its owner out with a factor of theirs.
+func (s *Service) proved(ctx context.Context, x *store.Tx, c portal.Client, p *party) (bool, error) {
+	if p.known.ID != "" && !c.At.Before(p.known.First.Add(portal.KnownFor)) {
+		return true, nil
+	}
+	return x.Passed(ctx, p.digest, string(factor.PurposeProve))
+}
+
+// sentTo is where a code of a kind goes, masked.
+func (s *Service) sentTo(t *portal.Tenant, p *party, k portal.FactorKind) string {
+	for _, f := range p.factors {
+		if f.Kind == k && f.Facts["phone"] != "" {
+			return f.Facts["phone"]
+		}
+	}
+	return p.email.Masked()
+}
+
+// Options are the options of a passkey's question, for the script of a page: of the second step, or of showing it again.
+func (s *Service) Options(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder) (show any, err error) {
+	err = s.question(ctx, t, c, h, portal.FactorWebAuthn, false, func(ch factor.Challenge) { show = ch.Show })
+	return show, err
+}
+
+// Send sends the code of a way that sends one.
+func (s *Service) Send(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, enrol bool) error {
+	return s.question(ctx, t, c, h, k, enrol, func(factor.Challenge) {})
+}
+
+// question asks a holder.
+func (s *Service) question(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, enrol bool, shown func(factor.Challenge)) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.party(ctx, x, t, c, h)
+		if err != nil {
+			return err
+		}
+		due, err := s.due(ctx, x, c, p, enrol)
+		if errors.Is(err, ErrNothing) {
+			return input("method", "This is not asked for any more. Go back and try again.")
+		}
+		if err != nil {
+			return err
+		}
+		if due == KindMailbox {
+			m := s.method(portal.FactorEmail)
+			if m == nil {
+				return &portal.Problem{Kind: portal.ProblemForbidden, Public: "No code can be sent from here. Please ask for help."}
+			}
+			return s.pose(ctx, x, t, c, p, factor.PurposeProve, m, nil, shown)
+		}
+		m := p.can(k)
+		if m == nil || due != "" {
+			return input("method", "Choose one of the ways that are offered.")
+		}
+		return s.pose(ctx, x, t, c, p, p.purpose(), m, p.factors, shown)
+	})
+}
+
+// sendFirst sends at once what somebody would have to ask for at the next page: the code of the way that is asked first,
+// or the one that proves the mailbox. Where enough codes were sent the page says so when they ask.
+func (s *Service) sendFirst(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, h Holder) error {
+	p, err := s.party(ctx, x, t, c, h)
+	if err != nil {
+		return err
+	}
+	due, err := s.due(ctx, x, c, p, false)
+	switch {
+	case errors.Is(err, ErrNothing):
+		return nil
+	case err != nil:
+		return err
+	case due == KindMailbox && s.method(portal.FactorEmail) != nil:
+		err = s.pose(ctx, x, t, c, p, factor.PurposeProve, s.method(portal.FactorEmail), nil, func(factor.Challenge) {})
+	case due == "" && p.usable[0].Traits().Sent:
+		err = s.pose(ctx, x, t, c, p, factor.PurposeSignIn, p.usable[0], p.factors, func(factor.Challenge) {})
+	}
+	var limit *portal.Problem
+	if errors.As(err, &limit) && limit.Rule == RuleCodes {
+		return nil
+	}
+	return err
+}
+
+// pose asks one method's question and stores it.
+func (s *Service) pose(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, purpose factor.Purpose, m factor.Method, have []store.Factor, shown func(factor.Challenge)) error {
+	var held []factor.Held
+	if have != nil {
+		var err error
+		if held, err = s.held(t, p, m.Kind(), c.At); err != nil {
+			return err
+		}
+	}
+	ch, err := m.Ask(ctx, p.scene(t, purpose, c.At), held, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := s.put(ctx, x, t, c, p, p.digest, purpose, m, ch); err != nil {
+		return err
+	}
+	shown(ch)
+	return nil
+}

@@ -1,0 +1,3 @@
+package factor
+
+func Adopt(string) ([]byte, bool) { return nil, false }
