@@ -82,6 +82,9 @@ func init() {
 //				<provider> ...
 //			}
 //		}
+//		sms {
+//			<provider> ...
+//		}
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
@@ -324,6 +327,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return nil
 		},
 		"mail": mailOption(&a.Mail, at),
+		"sms":  smsOption(&a.SMS, at),
 	})
 }
 

@@ -52,6 +52,7 @@ type world struct {
 	verdict *verdict
 	letters chan struct{} // wakes the courier
 	posts   posts         // how mail leaves: the configurations' that run, the newest last
+	texts   texts         // the same for text messages
 
 	used []string // parts to give back
 
@@ -98,6 +99,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	}
 	w.auth = auth.New(auth.Deps{
 		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
+		Text:  auth.Texts{Sender: &w.texts, Print: w.posts.PrintText, Possible: w.texts.possible},
 		Store: w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})

@@ -184,7 +184,7 @@ var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", 
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "Attempt", "BeginSession", "Capture", "ChooseCompany", "Claim", "Deferred", "Device", "ForgetAttempts", "ForgetDevices", "Knock", "People", "Presented", "PutAttempt", "PutTicket", "Queued", "Refresh", "RefundTry",
-	"ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendTicket", "SpendTry", "SweepCaptured", "SweepLetters", "SweepLockouts", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done"}
+	"ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendTicket", "SpendTry", "SweepCaptured", "SweepLetters", "SweepLockouts", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done"}
 
 // Every statement is understood by a migrated database, and may be run by the role that runs it: a new one that needs a
 // right which is not granted fails here, and not at somebody's sign-in.
