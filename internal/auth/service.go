@@ -39,7 +39,6 @@ type Deps struct {
 	Mail   Post                                         // how it leaves
 	Text   Texts                                        // the same for text messages
 	Wake   func()                                       // tells the courier that there is something to do; nil: it looks by itself
-	Text   any // how text messages leave; nil: not at all
 }
 
 // Post is how mail leaves.

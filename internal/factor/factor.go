@@ -56,6 +56,7 @@ type Traits struct {
 	Script    bool   // a page without scripts cannot ask it
 	Asked     bool   // Ask makes a state that the answer is checked against
 	Sent      bool   // what it asks for must travel first
+	Along     bool   // it is made along with another factor, and never by itself
 	Contact   bool   // setting it up asks for a telephone number
 	Added     string // what a notice calls it, as the catalogues of mails have it: "app_added"
 	Removed   string

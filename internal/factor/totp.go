@@ -22,6 +22,7 @@ const (
 	codeDigits = 6
 	stepLength = 30 * time.Second
 	seedBytes  = 20 // 160 bits (RFC 4226 section 4, R6)
+	leastBytes = 14 // of a seed that another program has drawn: 112 bits (NIST SP 800-63B-4 section 3.1.4)
 	window     = 1  // steps that a clock may be off, either way (RFC 6238 section 5.2)
 	tellDrift  = 10 // steps within which a clock that is off is told
 )
@@ -51,7 +52,7 @@ func (TOTP) Kind() portal.FactorKind { return portal.FactorTOTP }
 // Traits are what flows must know of it.
 func (TOTP) Traits() Traits {
 	return Traits{AMR: portal.AMROTP, Title: "Authenticator app", Hint: "Open your authenticator app.", Strength: 40,
-		Assures: true, Alone: true, Guessable: true}
+		Assures: true, Alone: true, Guessable: true, Added: "app_added", Removed: "app_removed"}
 }
 
 // Setup draws a seed, or shows the one that was drawn before.
@@ -81,7 +82,7 @@ func readSeed(state []byte) (seed, error) {
 	if err := read(state, &g); err != nil {
 		return seed{}, err
 	}
-	if raw, err := base32.StdEncoding.DecodeString(g.Secret); err != nil || len(raw) != seedBytes {
+	if raw, err := base32.StdEncoding.DecodeString(g.Secret); err != nil || len(raw) < leastBytes {
 		return seed{}, errors.New("the state of an authenticator app holds no seed")
 	}
 	return g, nil

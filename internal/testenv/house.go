@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -117,8 +118,9 @@ func NewHouse(t testing.TB, p Plan) *House {
 		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
 			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
 		}},
-		Text:  auth.Texts{Sender: h.Text, Print: press(t).PrintText, Possible: func() bool { return !h.Text.None }},
-		Store: h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+		Text:    auth.Texts{Sender: h.Text, Print: press(t).PrintText, Possible: func() bool { return !h.Text.None }},
+		Methods: factor.All(h.Keys.Codes(h.Clock.Now)),
+		Store:   h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
 		Exempt: func(c portal.Client) bool {
 			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
 		}})
