@@ -40,6 +40,7 @@ type world struct {
 	hasher  *password.Hasher
 	breach  *breachWatch // nil: no source of stolen passwords
 	limits  *ratelimit.Limiter
+	memory  *memory
 	ended   *revocation.Set
 	keeper  *session.Keeper
 	auth    *auth.Service
@@ -74,9 +75,17 @@ type world struct {
 	running sync.WaitGroup
 }
 
+// memory is what is known of sessions: which are verified, what was read of them, and what has changed since. It belongs to
+// a database, a keyring and a realm, whatever else is configured.
+type memory struct {
+	ended    *revocation.Set
+	sessions *session.Memory
+	position revocation.Position
+}
+
 // newWorld builds and dials nothing.
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
-	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1), ended: revocation.NewSet(2 * session.FactsLife)}
+	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1)}
 	w.log.Store(log)
 	half := w // a failed return sets w to nil
 	defer func() {
@@ -89,7 +98,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	if err := w.furnish(s); err != nil {
 		return nil, err
 	}
-	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
+	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load, Memory: w.memory.sessions})
 	w.posts.builtIn, err = mail.NewPress(nil)
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: mail: %w", err)
@@ -118,6 +127,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		Source: revocation.Source{Changes: w.changes, Listen: w.store.Listen},
 		Apply:  w.apply,
 		First:  w.ended.All,
+		From:   &w.memory.position,
 		Failed: w.feedFailed,
 	}
 	return w, nil
@@ -200,6 +210,13 @@ func (w *world) furnish(s settings) (err error) {
 		return fmt.Errorf("portalgate: verdict: %w", err)
 	}
 	w.fit, w.hosts = &w.verdict.fit, &w.verdict.hosts
+	w.memory, err = use(w, "memory", fmt.Sprintf("%q %q %v %q", s.database, s.keyring, s.plaintext, s.realm), func() (*memory, func(), error) {
+		return &memory{ended: revocation.NewSet(2 * session.FactsLife), sessions: session.NewMemory(0, 0)}, func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: sessions: %w", err)
+	}
+	w.ended = w.memory.ended
 	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
 		return upstream.NewStreams(), func() {}, nil
 	})

@@ -116,7 +116,7 @@ func TestAPasskeyIsAWayInByItself(t *testing.T) {
 
 	var rows int
 	h.DB.Row(t, `select count(*) from portalgate.challenges where tenant_id = $1 and purpose = 'enter' and tries > 0 and expires_at > $2`, []any{tenant.ID, h.Clock.Now()}, &rows)
-	if rows != 1 { // the one that was answered with nothing that can be read
+	if rows != 0 { // each was spent, or is too old
 		t.Errorf("%d questions can still be answered", rows)
 	}
 }
