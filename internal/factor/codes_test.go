@@ -185,6 +185,19 @@ func TestANewCodeReplacesTheOneBefore(t *testing.T) { // OOB-02, OOB-03
 	if _, err := m.Ask(t.Context(), s, nil, nil); !errors.Is(err, factor.ErrNone) {
 		t.Errorf("somebody without a number: %v", err)
 	}
+	// A hash is good in its own question: put into another of the same person, its code opens nothing.
+	var one, two map[string]any
+	if err := errors.Join(json.Unmarshal(first.State, &one), json.Unmarshal(second.State, &two)); err != nil {
+		t.Fatal(err)
+	}
+	one["mac"] = two["mac"]
+	moved, err := json.Marshal(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Check(t.Context(), s, have, moved, second.Letter.Code); !errors.Is(err, factor.ErrWrong) {
+		t.Errorf("a hash that was moved: %v", err)
+	}
 }
 
 func TestACodeByMailGoesToTheAddressOfNowOnly(t *testing.T) {

@@ -167,6 +167,20 @@ func TestAStepIsAcceptedOnceAndNoneBeforeIt(t *testing.T) {
 	}
 }
 
+// Of this seed the codes of one step and of the next but one are the same six digits, at noon's neighbours.
+func TestACodeOfTwoStepsIsUsedUpForBoth(t *testing.T) {
+	t.Parallel()
+	held := factor.Held{ID: "1", State: []byte(`{"secret":"AAAAAAAAAJ6XSAAAAAAAAAAAAAAAAAAA"}`)}
+	got, err := factor.TOTP{}.Check(t.Context(), scene(), []factor.Held{held}, nil, "778089")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.State = got.State
+	if _, err := (factor.TOTP{}).Check(t.Context(), scene(), []factor.Held{held}, nil, "778089"); !errors.Is(err, factor.ErrUsed) {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func TestAClockThatIsOffIsToldAndItsCodeOpensNothing(t *testing.T) { // ux 28
 	t.Parallel()
 	a, enrolled := set(t, scene())
