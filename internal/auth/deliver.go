@@ -179,8 +179,8 @@ func (s *Service) unseal(t portal.TenantID, q store.Queued, now time.Time) (l le
 		return l, fmt.Errorf("reading a letter: %w", err)
 	}
 	if q.Kind == portal.LetterTextCode {
-		l.phone, err = telephone(to)
-		return l, err
+		l.phone = string(to)
+		return l, nil
 	}
 	l.to, err = portal.ParseEmail(string(to))
 	return l, err

@@ -32,21 +32,14 @@ const (
 	textLongestRetry = time.Minute
 )
 
-var (
-	errTelephone = errors.New("not a telephone number in its international form")
-	errNoText    = errors.New("no provider of text messages is configured; write `sms { … }` into the global options")
-)
-
-func telephone(b []byte) (string, error) {
-	if n := string(b); sms.IsNumber(n) {
-		return n, nil
-	}
-	return "", errTelephone
-}
+var errNoText = errors.New("no provider of text messages is configured; write `sms { … }` into the global options")
 
 // departText decides whether a text message leaves now. A code that is overtaken by a newer one of the same person is
 // dropped: it would open nothing, and cost the newer one its turn.
 func (s *Service) departText(ctx context.Context, x *store.Tx, l letter, n mail.Note) (departure, error) {
+	if !sms.IsNumber(l.phone) {
+		return dropped("not a telephone number"), nil
+	}
 	if l.User != "" {
 		a, err := x.Account(ctx, l.User)
 		if errors.Is(err, store.ErrNone) || err == nil && a.User.Blocked == "deleted" {

@@ -185,6 +185,7 @@ func TestAnAnswerIsReadToABound(t *testing.T) {
 		w.Header().Set("Content-Length", "1000")
 		w.WriteHeader(http.StatusCreated)
 		fmt.Fprint(w, `{"sid"`)
+		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	})
 	if err := client.Send(t.Context(), message()); err != nil {
