@@ -53,6 +53,29 @@ portalgate.captured row security forced, owner owner
   granted to portalgate_gateway: delete, insert, select
   granted to portalgate_operator: select
 
+portalgate.challenges row security forced, owner owner
+  id uuid not null
+  tenant_id uuid not null
+  holder bytea not null
+  purpose text not null
+  kind text not null
+  state text not null
+  key_id text not null
+  tries integer not null
+  created_at timestamp with time zone not null
+  expires_at timestamp with time zone not null
+  passed_at timestamp with time zone
+  CHECK ((octet_length(holder) = 32))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  PRIMARY KEY (id)
+  UNIQUE (tenant_id, holder, purpose, kind)
+  CREATE INDEX challenges_expiry ON portalgate.challenges USING btree (tenant_id, expires_at)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: delete, insert, select, update
+
 portalgate.credentials row security forced, owner owner
   user_id uuid not null
   tenant_id uuid not null
@@ -62,6 +85,7 @@ portalgate.credentials row security forced, owner owner
   version bigint not null default 1
   must_change boolean not null default false
   changed_at timestamp with time zone not null
+  by_mail boolean not null default false
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
@@ -72,7 +96,7 @@ portalgate.credentials row security forced, owner owner
   CREATE TRIGGER beside BEFORE INSERT OR UPDATE ON portalgate.credentials FOR EACH ROW EXECUTE FUNCTION portalgate.beside()
   granted to portalgate_gateway: insert, select, update
   granted to portalgate_operator: insert, update
-  granted to portalgate_operator: select (user_id, tenant_id, key_id, version, must_change, changed_at)
+  granted to portalgate_operator: select (user_id, tenant_id, key_id, version, must_change, changed_at, by_mail)
 
 portalgate.devices row security forced, owner owner
   id uuid not null default gen_random_uuid()
@@ -83,6 +107,7 @@ portalgate.devices row security forced, owner owner
   agent text not null
   first_seen timestamp with time zone not null
   last_seen timestamp with time zone not null
+  trusted_until timestamp with time zone
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
@@ -94,7 +119,8 @@ portalgate.devices row security forced, owner owner
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
   granted to portalgate_operator: delete
-  granted to portalgate_operator: select (id, tenant_id, user_id, label, agent, first_seen, last_seen)
+  granted to portalgate_operator: select (id, tenant_id, user_id, label, agent, first_seen, last_seen, trusted_until)
+  granted to portalgate_operator: update (trusted_until)
 
 portalgate.events row security forced, owner owner
   id bigint not null identity always
@@ -119,6 +145,33 @@ portalgate.events row security forced, owner owner
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: insert, select
   granted to portalgate_operator: insert, select
+
+portalgate.factors row security forced, owner owner
+  id uuid not null
+  tenant_id uuid not null
+  user_id uuid not null
+  kind text not null
+  name text not null
+  state text not null
+  key_id text not null
+  lookup bytea
+  facts jsonb not null default '{}'::jsonb
+  version bigint not null default 1
+  created_at timestamp with time zone not null
+  used_at timestamp with time zone
+  CHECK ((octet_length(lookup) = 32))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
+  PRIMARY KEY (id)
+  UNIQUE (tenant_id, lookup)
+  CREATE INDEX factors_user ON portalgate.factors USING btree (tenant_id, user_id)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: delete
+  granted to portalgate_operator: select (id, tenant_id, user_id, kind, name, key_id, facts, created_at, used_at)
 
 portalgate.hosts row security forced, owner owner
   host text not null
@@ -194,6 +247,7 @@ portalgate.outbox row security forced, owner owner
   CREATE INDEX outbox_done ON portalgate.outbox USING btree (tenant_id, kind, once, done_at) WHERE (state <> 'waiting'::text)
   CREATE INDEX outbox_due ON portalgate.outbox USING btree (next_try_at) WHERE (state = 'waiting'::text)
   CREATE UNIQUE INDEX outbox_once ON portalgate.outbox USING btree (tenant_id, kind, once) WHERE (state = 'waiting'::text)
+  CREATE INDEX outbox_user ON portalgate.outbox USING btree (tenant_id, user_id, kind, created_at) WHERE (user_id IS NOT NULL)
   policy portalgate_claim for update to portalgate_claim
     using ((CURRENT_USER = 'portalgate_claim'::name) AND (state = 'waiting'::text))
     with check ((CURRENT_USER = 'portalgate_claim'::name) AND (state = 'waiting'::text))
@@ -300,6 +354,21 @@ portalgate.schema_version_erp, owner owner
   is_applied boolean not null
   tstamp timestamp without time zone not null default now()
   PRIMARY KEY (id)
+
+portalgate.second_steps row security forced, owner owner
+  tenant_id uuid not null
+  user_id uuid not null
+  told_at timestamp with time zone
+  settled bytea
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
+  PRIMARY KEY (tenant_id, user_id)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: insert, select, update
 
 portalgate.sessions row security forced, owner owner
   id uuid not null
@@ -484,9 +553,9 @@ public.customer_users row security forced, owner owner
   CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
   granted to portalgate_gateway: insert (id, customer_id, tenant_id, email, password_hash, first_name, last_name, role, is_active, is_email_verified, password_changed_at, preferred_language, created_at, updated_at)
-  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
   granted to portalgate_gateway: update (email, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
-  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
   granted to portalgate_operator: update (customer_id, email, first_name, last_name, phone, role, is_active, is_email_verified, email_verification_token, email_verification_expires, failed_login_attempts, account_locked_until, password_changed_at, preferred_language, timezone, updated_at, deleted_at)
 
 public.customers row security forced, owner owner
@@ -666,6 +735,7 @@ end
 -- applied
 core 0
 core 1
+core 10
 core 2
 core 3
 core 4

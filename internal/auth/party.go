@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -58,7 +57,7 @@ func (s *Service) party(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 	p := &party{holder: h}
 	var ids []portal.UserID
 	if h.Session != nil {
-		d := sha256.Sum256([]byte("portalgate holder\x00" + string(h.Session.ID)))
+		d := secret.Bound(string(h.Session.ID))
 		p.digest, ids = d[:], append([]portal.UserID{h.Session.User}, h.Session.Choices...)
 	} else {
 		token, err := secret.ParseToken(h.Attempt)

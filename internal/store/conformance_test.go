@@ -46,6 +46,11 @@ var sample = []struct{ table, insert string }{
 	{"portalgate.recoveries", `insert into portalgate.recoveries (id, tenant_id, user_id, addresses, key_id, letter_id, begun_by, reason, begun_at, due_at)
 		values (md5($1::uuid || 'recovery')::uuid, $1, md5($1::uuid || 'user')::uuid, '\x05', 'k', md5($1::uuid || 'letter')::uuid, 'olga', 'lost all', now(), now())`},
 	{"portalgate.suppressions", `insert into portalgate.suppressions (tenant_id, account, address, key_id, cause, letter_id, at) values ($1::uuid, sha256($1::uuid::text::bytea), '\x06', 'k', 'bounce', md5($1::uuid || 'letter')::uuid, now())`},
+	{"portalgate.factors", `insert into portalgate.factors (id, tenant_id, user_id, kind, name, state, key_id, lookup, created_at)
+		values (md5($1::uuid || 'factor')::uuid, $1, md5($1::uuid || 'user')::uuid, 'webauthn', 'Key', 'v1:', 'k', sha256($1::uuid::text::bytea), now())`},
+	{"portalgate.challenges", `insert into portalgate.challenges (id, tenant_id, holder, purpose, kind, state, key_id, tries, created_at, expires_at)
+		values (md5($1::uuid || 'challenge')::uuid, $1, sha256($1::uuid::text::bytea), 'sign in', 'webauthn', 'v1:', 'k', 5, now(), now())`},
+	{"portalgate.second_steps", `insert into portalgate.second_steps (tenant_id, user_id, told_at, settled) values ($1::uuid, md5($1::uuid || 'user')::uuid, now(), '\x07')`},
 	{"portalgate.events", `insert into portalgate.events (tenant_id, verb, at, result) values ($1::uuid, 'LOGIN_FAILED', now(), 'refused')`},
 	{"portalgate.revocations", `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1::uuid, 'tenant', $1, now())`},
 }
@@ -323,6 +328,8 @@ func TestNoReferenceLeadsIntoAnotherTenant(t *testing.T) {
 		`insert into portalgate.outbox (id, tenant_id, kind, user_id, address, key_id, next_try_at, created_at) values (gen_random_uuid(), $1, 'note', md5($2::uuid || 'user')::uuid, '\x03', 'k', now(), now())`,
 		`insert into portalgate.tickets (id, tenant_id, digest, purpose, user_id, email, stamp, created_at, expires_at)
 			values (gen_random_uuid(), $1, sha256('x'), 'recover', md5($2::uuid || 'user')::uuid, 'twin@buyer.example', '\x04', now(), now())`,
+		`insert into portalgate.factors (id, tenant_id, user_id, kind, name, state, key_id, created_at) values (gen_random_uuid(), $1, md5($2::uuid || 'user')::uuid, 'totp', 'App', 'v1:', 'k', now())`,
+		`insert into portalgate.second_steps (tenant_id, user_id, told_at) values ($1, md5($2::uuid || 'user')::uuid, now())`,
 		`update portalgate.sessions set device_id = md5($2::uuid || 'device')::uuid where tenant_id = $1`,
 	} {
 		answers := map[string]string{}

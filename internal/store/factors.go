@@ -306,32 +306,3 @@ func (x *Tx) SetMFA(ctx context.Context, p portal.MFAPolicy, what map[string]str
 	}
 	return errors.Join(x.did(ctx, d, portal.VerbPolicyChanged, "", what), x.changed(ctx))
 }
-
-// Impact is how many of a tenant's people a rule would meet, and in which state.
-type Impact struct {
-	Role    portal.Role
-	People  int // who may sign in
-	Ready   int // have a second proof that counts
-	Mailed  int // have none, and a proved mailbox: they are led through adding one
-	Stuck   int // have none, and no proved mailbox: they have to confirm it first
-	Claimed int // the ERP's row says that they have one
-}
-
-// Impacts counts a tenant's people by role.
-func (x *Tx) Impacts(ctx context.Context) ([]Impact, error) {
-	rows, err := x.tx.Query(ctx, `with people as (
-			select u.role, coalesce(u.is_email_verified, false) as proved, coalesce(u.mfa_enabled, false) as claimed,
-				exists (select from portalgate.factors f join public.customer_users o on o.tenant_id = f.tenant_id and o.id = f.user_id
-					where f.tenant_id = u.tenant_id and lower(o.email) = lower(u.email) and f.kind <> 'backup') as ready
-			from public.customer_users u join public.customers c on c.id = u.customer_id
-			where u.tenant_id = $1 and u.deleted_at is null and coalesce(u.is_active, false) and c.deleted_at is null and coalesce(c.is_active, false) and coalesce(c.portal_enabled, false)
-		) select role, count(*), count(*) filter (where ready), count(*) filter (where not ready and proved), count(*) filter (where not ready and not proved), count(*) filter (where claimed)
-		from people group by role order by role`, x.tenant)
-	if err != nil {
-		return nil, fmt.Errorf("counting people: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (i Impact, err error) {
-		err = row.Scan(&i.Role, &i.People, &i.Ready, &i.Mailed, &i.Stuck, &i.Claimed)
-		return i, err
-	})
-}

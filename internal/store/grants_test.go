@@ -16,22 +16,28 @@ import (
 // granted is what each role can do on each table, whatever way it came to it: by its group, by PUBLIC, by the table or by
 // the column. A star is every column. What is not said is refused, and truncating always is: no policy holds for it.
 //
-// Of the ERP's people the gateway reads no second factor, no token and no consent, and writes what legacy.md allows; an
-// operator reads no hash, no digest and nothing that waits for the courier.
+// Of the ERP's people the gateway reads no token and no consent, and writes what legacy.md allows; an operator reads no
+// hash, no digest, nothing that checks a second proof, and nothing that waits for the courier. Both read what the ERP's
+// rows claim about a second step and the text that they keep for it, and neither writes it: the gateway, because a real
+// secret there goes on working once a code of it was right, and anything else never was one; an operator, because
+// whoever takes away a person's second steps settles that claim by the digest of that text, or the person would be asked
+// for the old one again.
 var granted = map[string]map[string]string{
 	"app": {
 		"public.tenants":   "select id tenant_code tenant_name status default_language default_timezone created_at deleted_at",
 		"public.customers": "select id tenant_id customer_code customer_name is_active portal_enabled deleted_at",
-		"public.customer_users": "select id customer_id tenant_id email password_hash sso_provider first_name last_name role is_active is_email_verified failed_login_attempts" +
+		"public.customer_users": "select id customer_id tenant_id email password_hash sso_provider first_name last_name mfa_enabled mfa_secret role is_active is_email_verified failed_login_attempts" +
 			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone created_at updated_at deleted_at;" +
 			" insert id customer_id tenant_id email password_hash first_name last_name role is_active is_email_verified password_changed_at preferred_language created_at updated_at;" +
 			" update email is_email_verified failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
 		"public.customer_activity_log": "select *; insert *",
 		"portalgate.attempts":          "select *; insert *; update *; delete",
 		"portalgate.captured":          "select *; insert *; delete",
+		"portalgate.challenges":        "select *; insert *; update *; delete",
 		"portalgate.credentials":       "select *; insert *; update *",
 		"portalgate.devices":           "select *; insert *; update *; delete",
 		"portalgate.events":            "select *; insert *",
+		"portalgate.factors":           "select *; insert *; update *; delete",
 		"portalgate.hosts":             "select *",
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; insert *; update *; delete",
@@ -40,6 +46,7 @@ var granted = map[string]map[string]string{
 		"portalgate.refresh_tokens":    "select *; insert *; update *",
 		"portalgate.revocations":       "select *; insert *",
 		"portalgate.schema_version":    "select *",
+		"portalgate.second_steps":      "select *; insert *; update *; delete",
 		"portalgate.sessions":          "select *; insert *; update *",
 		"portalgate.settings":          "select *",
 		"portalgate.suppressions":      "select *",
@@ -48,16 +55,17 @@ var granted = map[string]map[string]string{
 	"operator": {
 		"public.tenants":   "select *; insert *; update *",
 		"public.customers": "select *; insert *; update *",
-		"public.customer_users": "select id customer_id tenant_id email sso_provider first_name last_name phone role is_active is_email_verified failed_login_attempts" +
+		"public.customer_users": "select id customer_id tenant_id email sso_provider first_name last_name phone mfa_enabled mfa_secret role is_active is_email_verified failed_login_attempts" +
 			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone created_at updated_at deleted_at;" +
 			" insert *;" +
 			" update customer_id email first_name last_name phone role is_active is_email_verified email_verification_token email_verification_expires" +
 			" failed_login_attempts account_locked_until password_changed_at preferred_language timezone updated_at deleted_at",
 		"public.customer_activity_log": "select *; insert *",
 		"portalgate.captured":          "select *",
-		"portalgate.credentials":       "select user_id tenant_id key_id version must_change changed_at; insert *; update *",
-		"portalgate.devices":           "select id tenant_id user_id label agent first_seen last_seen; delete",
+		"portalgate.credentials":       "select user_id tenant_id key_id version must_change changed_at by_mail; insert *; update *",
+		"portalgate.devices":           "select id tenant_id user_id label agent first_seen last_seen trusted_until; update trusted_until; delete",
 		"portalgate.events":            "select *; insert *",
+		"portalgate.factors":           "select id tenant_id user_id kind name key_id facts created_at used_at; delete",
 		"portalgate.hosts":             "select *; insert *; update *; delete",
 		"portalgate.keys":              "select *; insert *",
 		"portalgate.lockouts":          "select *; delete",
@@ -66,6 +74,7 @@ var granted = map[string]map[string]string{
 		"portalgate.recoveries":     "select *; insert *; update addresses due_at confirmed_by confirmed_at state ended_by ended_at why",
 		"portalgate.revocations":    "select *; insert *",
 		"portalgate.schema_version": "select *",
+		"portalgate.second_steps":   "select *; insert *; update *",
 		"portalgate.sessions":       "select *; update ended_at end_reason",
 		"portalgate.settings":       "select *; insert *; update *; delete",
 		"portalgate.suppressions":   "select *; insert *; delete",
@@ -212,7 +221,9 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 		t.Errorf("not as declared:\n%s", strings.Join(found, "\n"))
 	}
 	for change, want := range map[string]string{
-		`grant select (mfa_secret) on public.customer_users to portalgate_gateway`:                                                               "app on public.customer_users",
+		`grant select (mfa_backup_codes) on public.customer_users to portalgate_gateway`:                                                         "app on public.customer_users",
+		`grant update (mfa_secret) on public.customer_users to portalgate_gateway`:                                                               "app on public.customer_users",
+		`grant select (state) on portalgate.factors to portalgate_operator`:                                                                      "operator on portalgate.factors",
 		`grant update (password_hash) on public.customer_users to portalgate_gateway`:                                                            "app on public.customer_users",
 		`grant select (phc) on portalgate.credentials to portalgate_operator`:                                                                    "operator on portalgate.credentials",
 		`grant delete on portalgate.events to portalgate_operator`:                                                                               "operator on portalgate.events",

@@ -1,0 +1,178 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/store"
+)
+
+// manage runs a change to a person's factors in their turn, after they have shown who they are.
+func (s *Service) manage(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, act func(*store.Tx, *party) error) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.party(ctx, x, t, c, Holder{Session: &ses})
+		if err != nil {
+			return err
+		}
+		if err := x.TakeTurns(ctx, p.users()); err != nil {
+			return err
+		}
+		if p, err = s.party(ctx, x, t, c, Holder{Session: &ses}); err != nil {
+			return err
+		}
+		if err := p.ready(c.At); err != nil {
+			return err
+		}
+		return act(x, p)
+	})
+}
+
+var errNoFactor = &portal.Problem{Kind: portal.ProblemNotFound, Public: "This is not there any more. Load the page again."}
+
+func (p *party) factor(id portal.FactorID) (store.Factor, bool) {
+	i := slices.IndexFunc(p.factors, func(f store.Factor) bool { return f.ID == id && id != "" })
+	if i < 0 {
+		return store.Factor{}, false
+	}
+	return p.factors[i], true
+}
+
+// RenewCodes makes new backup codes; the old ones stop working.
+func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) (codes []string, err error) {
+	m := s.method(portal.FactorBackup)
+	if m == nil {
+		return nil, errNotOffered
+	}
+	err = s.manage(ctx, t, c, ses, func(x *store.Tx, p *party) error {
+		if len(p.usable) == 0 {
+			return input("action", "Backup codes stand beside an authenticator app or a passkey. Add one of them first.")
+		}
+		var old []portal.FactorID
+		for _, f := range p.factors {
+			if f.Kind == portal.FactorBackup {
+				old = append(old, f.ID)
+			}
+		}
+		if _, err := x.DropFactors(ctx, old); err != nil {
+			return err
+		}
+		if codes, err = s.makeCodes(ctx, x, t, c, p, m); err != nil {
+			return err
+		}
+		return errors.Join(x.Record(ctx, portal.Activity{Verb: portal.VerbCodesRenewed, User: p.user().ID, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok"}),
+			s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": m.Traits().Added}))
+	})
+	return codes, err
+}
+
+// Rename gives a factor another name.
+func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID, name string) error {
+	name, err := factorName(name)
+	if err == nil && name == "" {
+		err = input("name", "Enter a name.")
+	}
+	if err != nil {
+		return err
+	}
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		ok, err := x.RenameFactor(ctx, ses.User, id, name)
+		if err == nil && !ok {
+			err = errNoFactor
+		}
+		return errors.Join(err, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRenamed, User: ses.User, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"name": name}}))
+	})
+}
+
+// Remove takes a factor away, and with the last one the backup codes. Devices that were not asked are asked again
+// (TOTP-07), the other sessions of the person end, and the owner hears of it. The last one stays where the tenant
+// requires one.
+func (s *Service) Remove(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID) error {
+	var ended []portal.SessionID
+	err := s.manage(ctx, t, c, ses, func(x *store.Tx, p *party) error {
+		f, ok := p.factor(id)
+		if !ok || f.Kind == portal.FactorBackup {
+			return errNoFactor
+		}
+		gone := []portal.FactorID{id}
+		rest := slices.DeleteFunc(slices.Clone(p.factors), func(o store.Factor) bool { return o.ID == id })
+		what := "two_step_off"
+		if m := s.method(f.Kind); m != nil {
+			what = m.Traits().Removed
+		}
+		if len(s.kinds(t, rest, false)) == 0 {
+			if p.sit.MFA == portal.MFARequired {
+				return &portal.Problem{Kind: portal.ProblemInput, Public: "A second step is required here, and this is your only one. Add another before you remove it."}
+			}
+			what = "two_step_off"
+			for _, o := range rest {
+				if o.ID != "" {
+					gone = append(gone, o.ID)
+				}
+			}
+		}
+		if _, err := x.DropFactors(ctx, gone); err != nil {
+			return err
+		}
+		var err error
+		if ended, err = x.EndSessions(ctx, p.users(), ses.ID, portal.EndFactor); err != nil {
+			return err
+		}
+		return errors.Join(x.DistrustDevices(ctx, p.users()), x.ForgetAttempts(ctx, p.users()),
+			x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRemoved, User: f.User, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(f.Kind), "name": f.Name}}),
+			s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": what}))
+	})
+	if err == nil {
+		s.Sessions.Forget(c.At, ended...)
+	}
+	return err
+}
+
+// Distrust has every device of the person asked again.
+func (s *Service) Distrust(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) error {
+	return s.within(ctx, t, c.At, func(x *store.Tx) error { return x.DistrustDevices(ctx, ses.Choices) })
+}
+
+// endFactors takes every factor of a person away: what a stranger may have set up before the owner proved the mailbox
+// (REG-05), or what somebody who has lost everything can show no longer.
+func (s *Service) endFactors(ctx context.Context, x *store.Tx, user portal.UserID) error {
+	all, err := x.Factors(ctx, user)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	ids := make([]portal.FactorID, len(all))
+	for i := range all {
+		ids[i] = all[i].ID
+	}
+	_, err = x.DropFactors(ctx, ids)
+	return err
+}
+
+// undoFactor takes the first factor of an account away again whose owner says in time that it was not them, with the
+// backup codes that came along. Whoever added it has learned the password, and would keep the owner out with it.
+func (s *Service) undoFactor(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, ticket store.Redeemed, rows []store.Account) error {
+	content, err := s.content(t.ID, ticket, x.Now())
+	if err != nil || content[factFactor] == "" {
+		return err
+	}
+	all, err := x.Factors(ctx, rows[0].User.ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(f store.Factor) bool { return string(f.ID) == content[factFactor] })
+	if i < 0 {
+		return nil
+	}
+	var gone []portal.FactorID
+	for _, f := range all { // what came after the first was added by whoever added the first
+		if !f.CreatedAt.Before(all[i].CreatedAt) {
+			gone = append(gone, f.ID)
+		}
+	}
+	if _, err := x.DropFactors(ctx, gone); err != nil {
+		return err
+	}
+	return errors.Join(x.UnlockCodes(ctx, portal.Email(ticket.Email)), x.DistrustDevices(ctx, users(rows)),
+		x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRemoved, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "the owner says that it was added by somebody else"}))
+}
