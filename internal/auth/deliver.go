@@ -58,13 +58,15 @@ func (s *Service) Deliver(ctx context.Context, n int, failed func(error)) (int, 
 	}
 	var all sync.WaitGroup
 	seats := make(chan struct{}, couriers)
-	for _, d := range due {
-		seats <- struct{}{}
+	for _, lane := range s.paced(ctx, due, failed) {
 		all.Go(func() {
-			defer func() { <-seats }()
-			if err := s.DeliverOne(ctx, d); err != nil {
-				failed(err)
-			}
+			lane(func(d store.Due) {
+				seats <- struct{}{}
+				defer func() { <-seats }()
+				if err := s.DeliverOne(ctx, d); err != nil {
+					failed(err)
+				}
+			})
 		})
 	}
 	all.Wait()
@@ -128,6 +130,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 		}))
 	}
 	err = s.send(ctx, t, l, m)
+	s.pace.learn(l.ID, l.to, s.Now(), err)
 	after := context.WithoutCancel(ctx)
 	return s.Store.Within(after, d.Tenant, s.Now(), func(x *store.Tx) error {
 		switch {

@@ -42,7 +42,7 @@ var granted = map[string]map[string]string{
 		"portalgate.schema_version":    "select *",
 		"portalgate.sessions":          "select *; insert *; update *",
 		"portalgate.settings":          "select *",
-		"portalgate.suppressions":      "select *",
+		"portalgate.suppressions":      "select *; insert *",
 		"portalgate.tickets":           "select *; insert *; update *; delete",
 	},
 	"operator": {
