@@ -24,7 +24,7 @@ import (
 func init() {
 	caddy.RegisterModule(new(MailEvents))
 	httpcaddyfile.RegisterHandlerDirective("portalgate_mail_events", parseMailEvents)
-	httpcaddyfile.RegisterDirectiveOrder("portalgate_mail_events", httpcaddyfile.Before, "portalgate")
+	httpcaddyfile.RegisterDirectiveOrder("portalgate_mail_events", httpcaddyfile.After, "try_files") // and so before the gate
 }
 
 // MailEvents takes the bounces and complaints that a mail provider posts, when it has signed them. An address whose
