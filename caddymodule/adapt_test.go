@@ -35,7 +35,7 @@ type fixture struct {
 }
 
 // theWay to a module is told by Caddy before its complaint, and differs with the order in which apps are set up.
-var theWay = regexp.MustCompile(`^loading .*provision (http\.handlers\.)?portalgate: `)
+var theWay = regexp.MustCompile(`^loading .*provision (http\.handlers\.)?portalgate(_mail_events)?: `)
 
 func fixtures(t *testing.T) map[string]fixture {
 	t.Helper()

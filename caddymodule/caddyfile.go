@@ -70,6 +70,7 @@ func init() {
 //			from      <sender>
 //			reply_to  <address>
 //			templates <directory>
+//			pace      <number>
 //			<provider> ...
 //			tenant <slugs...> {
 //				from     <sender>

@@ -32,54 +32,29 @@ func mailBounce() *cobra.Command {
 			if err != nil && !errors.Is(err, mail.ErrNoReport) {
 				return err
 			}
-			letter, bad := portal.ParseID[portal.LetterID](before(r.MessageID))
-			did := "passed over: it is no report about a mail of ours"
-			var to portal.Email
-			if err == nil && bad == nil {
-				err = d.within(c.Context(), tenant, func(t portal.TenantID, x *store.Tx) error {
-					for _, e := range r.Recipients {
-						ours, err := x.Recipient(c.Context(), letter, e)
-						if err != nil {
-							return err
-						}
-						if ours {
-							to = e
-							break
-						}
-					}
-					if to == "" {
-						return nil
-					}
-					s := store.Suppression{Cause: "bounce", Detail: r.Status, Letter: letter}
-					switch {
-					case r.Complaint:
-						s.Cause, s.Detail = "complaint", ""
-					case !r.Dead:
-						did = fmt.Sprintf("noted: letter %s was not delivered (%s); that says nothing about the next one", letter, orNone(r.Status, "it may be yet"))
-						return nil
-					}
-					fresh, err := auth.Suppress(c.Context(), x, keys, t, to, s, d.by())
-					if did = "no more mail is sent to " + string(to); !fresh {
-						did = "known already: no mail is sent to " + string(to)
-					}
+			heard, to := auth.HeardNothing, portal.Email("")
+			if err == nil {
+				err = d.within(c.Context(), tenant, func(t portal.TenantID, x *store.Tx) (err error) {
+					heard, to, err = auth.Heed(c.Context(), x, keys, t, r, d.by())
 					return err
 				})
 				if err != nil {
 					return err
 				}
 			}
+			letter, _, _ := strings.Cut(r.MessageID, "@")
+			did := map[auth.Heard]string{
+				auth.HeardNothing:    "passed over: it is no report about a mail of ours",
+				auth.HeardNoted:      fmt.Sprintf("noted: letter %s was not delivered (%s); that says nothing about the next one", letter, orNone(r.Status, "it may be yet")),
+				auth.HeardSuppressed: "no more mail is sent to " + string(to),
+				auth.HeardKnown:      "known already: no mail is sent to " + string(to),
+			}[heard]
 			return d.print(c, map[string]any{"tenant": tenant, "letter": letter, "email": to, "dead": r.Dead, "complaint": r.Complaint, "status": r.Status}, func(w io.Writer) { fmt.Fprintln(w, did) })
 		})
 	c.Flags().StringVar(&tenant, "tenant", "", "slug of the tenant")
 	d.flags(c, true, true)
 	d.deed(c)
 	return c
-}
-
-// before is the part of a Message-ID that is ours.
-func before(id string) string {
-	letter, _, _ := strings.Cut(id, "@")
-	return letter
 }
 
 func mailSuppressed() *cobra.Command {

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,7 @@ import (
 type tried struct {
 	To       string `json:"to"`
 	From     string `json:"from"`
+	Sender   string `json:"-"` // its address
 	Provider string `json:"provider"`
 	Answer   string `json:"answer"`
 }
@@ -43,13 +43,8 @@ func mailTest() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := tried{To: string(address)}
-		m := testMail(p, portal.Tenant{Slug: tenant, Region: region}, address, time.Now())
-		out.From = m.From.String()
-		m.Taken = func(provider, answer string) { out.Provider, out.Answer = provider, answer }
-		within, stop := context.WithTimeout(c.Context(), time.Minute)
-		defer stop()
-		if err := p.Send(within, m); err != nil {
+		out, err := tryMail(c.Context(), p, portal.Tenant{Slug: tenant, Region: region}, address)
+		if err != nil {
 			return fmt.Errorf("the mail was not taken: %w", err)
 		}
 		return d.print(c, out, func(w io.Writer) {

@@ -24,6 +24,9 @@ type Mail struct {
 	// as `de.json`; `portalgate mail preview` shows, with `--overlay`, what comes of them. They are read when the configuration is
 	// loaded. Default: none.
 	Templates string `json:"templates,omitempty"`
+	// How many mails a minute leave a gateway for one domain of recipients; what is more waits, letters that somebody
+	// waits for the shortest. 0 lets all leave at once. Default: 300.
+	Pace *int `json:"pace,omitempty"`
 	// Who carries it: a module of `portalgate.mail.*`, named by its key `provider`. In the Caddyfile a subdirective with
 	// the provider's name, such as `smtp`. Required.
 	Sender json.RawMessage `json:"sender,omitempty" caddy:"namespace=portalgate.mail inline_key=provider"`
@@ -43,6 +46,13 @@ type MailChoice struct {
 	Sender json.RawMessage `json:"sender,omitempty" caddy:"namespace=portalgate.mail inline_key=provider"`
 }
 
+// Five mails a second are fewer than what large providers take from one sender, and more than a portal has on a busy
+// morning.
+const (
+	usualPace = 300
+	mostPace  = 60_000
+)
+
 const mailNamespace = "portalgate.mail"
 
 // mailTally outlives every configuration: counters that begin anew with a reload cannot be added up.
@@ -55,6 +65,7 @@ type post struct {
 	tenants map[string]from
 	regions map[string]from
 	press   *mail.Press // nil: what is built in
+	pace    int         // mails a minute to one domain; 0: as many as there are
 }
 
 type from struct{ from, replyTo mail.Address }
@@ -95,6 +106,12 @@ func (m *Mail) post(ctx caddy.Context, literals bool) (*post, error) {
 				p.regions[name], route.Regions[name] = f, s
 			}
 		}
+	}
+	if p.pace = usualPace; m.Pace != nil {
+		p.pace = *m.Pace
+	}
+	if p.pace < 0 || p.pace > mostPace {
+		wrong.add(bad("mail pace", "%d is not between 0 and %d mails a minute", p.pace, mostPace))
 	}
 	p.press = readTemplates(m.Templates, &wrong)
 	return p, wrong.err()
@@ -171,6 +188,7 @@ func mailOption(to **Mail, at noting) option {
 			"from":      one(&m.From),
 			"reply_to":  one(&m.ReplyTo),
 			"templates": one(&m.Templates),
+			"pace":      orNothing(&m.Pace),
 			"tenant":    choiceOption("tenant", m.Tenants, at.in("mail")),
 			"region":    choiceOption("region", m.Regions, at.in("mail")),
 		}

@@ -33,12 +33,13 @@ var (
 	metricMails     = prometheus.NewDesc("portalgate_mail_tries_total", "Mails handed to a provider, by what came of it: sent, deferred, rejected.", []string{"provider", "result"}, nil)
 	metricMailTime  = prometheus.NewDesc("portalgate_mail_seconds_total", "How long all tries with a provider took together.", []string{"provider"}, nil)
 	metricMailUp    = prometheus.NewDesc("portalgate_mail_up", "Whether a provider did its work at the last try; refusing an address is doing it.", []string{"provider"}, nil)
+	metricMailHeard = prometheus.NewDesc("portalgate_mail_events_total", "What mail providers have reported by webhook: refused because nobody had signed it, later, unreadable, not_ours, noted, suppressed, known.", []string{"provider", "result"}, nil)
 	metricNeighbour = prometheus.NewDesc("portalgate_neighbour_up", "Whether a neighbour was up when it was last looked at.", []string{"neighbour"}, nil)
 )
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp, metricTexts, metricTextTime, metricTextUp} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp, metricMailHeard, metricTexts, metricTextTime, metricTextUp} {
 		to <- d
 	}
 }
@@ -121,6 +122,7 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 		gauge(metricMailUp, v, c.Provider)
 	}
 	collectTexts(to)
+	mailEvents.each(func(provider, result string, n int64) { count(metricMailHeard, n, provider, result) })
 	for name, is := range up {
 		v := 0.0
 		if is {

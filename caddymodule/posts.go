@@ -81,4 +81,12 @@ func (p *posts) From(n *portal.Tenant) (sender, replyTo mail.Address) {
 	return mail.Address{}, mail.Address{}
 }
 
+// Pace is how many mails a minute leave for one domain; 0: as many as there are.
+func (p *posts) Pace() int {
+	if now := p.newest(); now != nil {
+		return now.pace
+	}
+	return 0
+}
+
 var _ mail.Sender = (*posts)(nil)

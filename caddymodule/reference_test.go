@@ -77,7 +77,7 @@ func TestEverySubdirectiveFillsTheFieldOfTheReference(t *testing.T) {
 			}
 			continue
 		}
-		section := map[string]string{"Global option `portalgate`": "global", "Directive `portalgate`": "directive", "Matcher `portalgate`": "matcher"}[r.section]
+		section := map[string]string{"Global option `portalgate`": "global", "Directive `portalgate`": "directive", "Matcher `portalgate`": "matcher", "Directive `portalgate_mail_events`": "events"}[r.section]
 		if !written[section+"\x00"+r.caddyfile+"\x00"+r.json] {
 			t.Errorf("no fixture of testdata/adapt writes %q of the %s and gets %q", r.caddyfile, section, r.json)
 		}
@@ -108,6 +108,9 @@ func subdirectives(t *testing.T, text string) map[string][]string {
 			at, kind = slices.Index(open, "matcher"), "matcher"
 		} else if at > 0 && open[0] != "" {
 			kind = "directive"
+		}
+		if i := slices.Index(open, "portalgate_mail_events"); i >= 0 {
+			at, kind = i, "events"
 		}
 		if at >= 0 && len(open) > at+2 && (open[at+1] == "mail" || open[at+1] == "sms") { // a provider's own option, wherever its block stands
 			provider := open[len(open)-1]
@@ -192,6 +195,9 @@ func jsonFields(t *testing.T, adapted []byte, section string) (out []string) {
 		switch v := v.(type) {
 		case map[string]any:
 			if section == "directive" && v["handler"] == "portalgate" {
+				list("", v)
+			}
+			if section == "events" && v["handler"] == "portalgate_mail_events" {
 				list("", v)
 			}
 			if m, ok := v["portalgate"].(map[string]any); ok && section == "matcher" {

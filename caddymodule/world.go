@@ -108,7 +108,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		breaches = w.breach
 	}
 	w.auth = auth.New(auth.Deps{
-		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
+		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From, Pace: w.posts.Pace}, Wake: w.wake,
 		Text:    auth.Texts{Sender: &w.texts, Print: w.posts.PrintText, Possible: w.texts.possible},
 		Methods: factor.All(w.keys.Codes(w.now)),
 		Store:   w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,

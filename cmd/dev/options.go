@@ -140,6 +140,7 @@ func (m *settingsSource) complete() error {
 var jsonOnly = map[string]string{
 	"portalgate places":                            "written by the adapter",
 	"http.handlers.portalgate places":              "written by the adapter",
+	"http.handlers.portalgate_mail_events places":  "written by the adapter",
 	"http.handlers.portalgate cross_site[].method": "part of `cross_site <METHOD> <path>`",
 	"http.handlers.portalgate cross_site[].path":   "part of `cross_site <METHOD> <path>`",
 	"portalgate mail.sender":                       "a subdirective with the provider's name",

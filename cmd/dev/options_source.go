@@ -56,6 +56,7 @@ type field struct {
 var configured = []struct{ title, id, structure, grammar, parser string }{
 	{"Global option `portalgate`", "portalgate", "App", "parseGlobal", "App.UnmarshalCaddyfile"},
 	{"Directive `portalgate`", "http.handlers.portalgate", "Handler", "parseDirective", "Handler.UnmarshalCaddyfile"},
+	{"Directive `portalgate_mail_events`", "http.handlers.portalgate_mail_events", "MailEvents", "parseMailEvents", "MailEvents.UnmarshalCaddyfile"},
 	{"Matcher `portalgate`", "http.matchers.portalgate", "Matcher", "Matcher.UnmarshalCaddyfile", "Matcher.UnmarshalCaddyfile"},
 	{"Mail provider `smtp`", "portalgate.mail.smtp", "MailSMTP", "MailSMTP.UnmarshalCaddyfile", "MailSMTP.UnmarshalCaddyfile"},
 	{"Mail provider `ses`", "portalgate.mail.ses", "MailSES", "MailSES.UnmarshalCaddyfile", "MailSES.UnmarshalCaddyfile"},

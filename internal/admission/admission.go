@@ -73,6 +73,16 @@ func (h *Hosts) door(host string) door {
 	return door{}
 }
 
+// Of finds the tenant that has a host.
+func (h *Hosts) Of(name string) (*portal.Tenant, bool) {
+	host, ok := canonicalHost(name)
+	if !ok {
+		return nil, false
+	}
+	t := h.door(host).tenant
+	return t, t != nil
+}
+
 // Known says whether a name, as a TLS client sends it, is a host of ours.
 func (h *Hosts) Known(name string) bool {
 	host, ok := canonicalHost(name)

@@ -59,13 +59,15 @@ func (s *Service) Deliver(ctx context.Context, n int, failed func(error)) (int, 
 	}
 	var all sync.WaitGroup
 	seats := make(chan struct{}, couriers)
-	for _, d := range due {
-		seats <- struct{}{}
+	for _, lane := range s.paced(ctx, due, failed) {
 		all.Go(func() {
-			defer func() { <-seats }()
-			if err := s.DeliverOne(ctx, d); err != nil {
-				failed(err)
-			}
+			lane(func(d store.Due) {
+				seats <- struct{}{}
+				defer func() { <-seats }()
+				if err := s.DeliverOne(ctx, d); err != nil {
+					failed(err)
+				}
+			})
 		})
 	}
 	all.Wait()
@@ -83,10 +85,12 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 		})
 	}
 	var (
-		dep departure
-		l   letter
+		dep    departure
+		l      letter
+		sealed error // it does not open: put aside, for whoever has the key, and told
 	)
 	err := within(func(x *store.Tx) (err error) {
+		sealed = nil
 		q, err := x.Queued(ctx, d.Letter)
 		if errors.Is(err, store.ErrNone) {
 			dep = departure{drop: "gone"} // somebody else has sent it
@@ -96,7 +100,9 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			return err
 		}
 		if l, err = s.unseal(t.ID, q, now); err != nil {
-			return errors.Join(err, x.Undeliverable(ctx, d.Letter, "the keyring cannot open it"))
+			sealed = fmt.Errorf("letter %s: %w", d.Letter, err)
+			dep = dropped("the keyring cannot open it")
+			return x.Undeliverable(ctx, d.Letter, dep.drop)
 		}
 		if !q.Expires.IsZero() && !now.Before(q.Expires) {
 			if q.Kind == portal.LetterCode || q.Kind == portal.LetterTextCode {
@@ -118,7 +124,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 		return nil
 	})
 	if err != nil || dep.drop != "" || !dep.later.IsZero() {
-		return err
+		return errors.Join(err, sealed)
 	}
 	s.Sessions.Forget(now, dep.ended...)
 	if l.Kind == portal.LetterTextCode {
@@ -132,6 +138,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 		}))
 	}
 	err = s.send(ctx, t, l, m)
+	s.pace.learn(l.ID, l.to, s.Now(), err)
 	after := context.WithoutCancel(ctx)
 	return s.Store.Within(after, d.Tenant, s.Now(), func(x *store.Tx) error {
 		switch {

@@ -45,6 +45,7 @@ type Deps struct {
 type Post struct {
 	Sender mail.Sender
 	From   func(*portal.Tenant) (from, replyTo mail.Address)
+	Pace   func() int // mails a minute to one domain; nil or 0: as many as there are
 }
 
 // Service has the flows as its methods. It may be used by many goroutines.
@@ -52,6 +53,7 @@ type Service struct {
 	Deps
 	counts  counts
 	tallies tallies
+	pace    pace
 	behind  chan func(context.Context) error // what is done behind answers
 }
 

@@ -15,6 +15,9 @@ var (
 	languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 )
 
+// itsID stands in a provider's header for the Message-ID of the mail that it is put on.
+const itsID = "{message-id}"
+
 // compose makes the bytes' plan of a mail: text first, HTML as the better alternative, headers that say that a program
 // wrote it. What cannot be sent to one recipient is rejected for good.
 func compose(m Message, more map[string]string) (*gomail.Msg, error) {
@@ -42,7 +45,7 @@ func compose(m Message, more map[string]string) (*gomail.Msg, error) {
 		msg.SetGenHeader("Content-Language", m.Language)
 	}
 	for name, value := range more {
-		msg.SetGenHeaderPreformatted(gomail.Header(name), value)
+		msg.SetGenHeaderPreformatted(gomail.Header(name), strings.ReplaceAll(value, itsID, m.ID))
 	}
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	if m.HTML != "" {

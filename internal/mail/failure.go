@@ -55,6 +55,15 @@ func Broken(err error) bool {
 	return f.Code == 0 || f.Code == 421 || f.Step == StepConnect || f.Step == StepSignIn || f.Step == StepSender
 }
 
+var mailboxOnly = regexp.MustCompile(`^4\.2\.\d`)
+
+// Slow says whether an error is the answer of somebody who wants fewer mails for a while: a temporary refusal (RFC 5321
+// section 4.2.1) of a recipient or a content, but for one that is about a single mailbox, as when it is full.
+func Slow(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && (f.Step == StepRecipient || f.Step == StepContent) && f.Code >= 400 && f.Code <= 499 && !mailboxOnly.MatchString(f.Text)
+}
+
 // dialling is the failure of a connection or a sign-in.
 func (s *SMTP) dialling(step Step, err error) *Failure {
 	f := &Failure{Provider: s.name(), Step: step, Text: oneLine(err.Error())}

@@ -19,7 +19,8 @@ func SES(region, username string, password Password) (*SMTP, error) {
 }
 
 // SendGrid is Twilio's service, by its SMTP endpoint: in the region "global" (or "") or "eu". Its link and open tracking
-// is switched off for each mail: a sign-in link leads where it says, and nobody else learns it (EML-03).
+// is switched off for each mail: a sign-in link leads where it says, and nobody else learns it (EML-03). The mail's
+// Message-ID comes back with every event about it.
 func SendGrid(region string, key Password) (*SMTP, error) {
 	host := "smtp.sendgrid.net"
 	switch strings.ToLower(region) {
@@ -31,5 +32,5 @@ func SendGrid(region string, key Password) (*SMTP, error) {
 		return nil, fmt.Errorf("%q is neither global nor eu", region)
 	}
 	return &SMTP{Name: "sendgrid " + region, Host: host, Port: 587, Username: "apikey", Password: key,
-		Headers: map[string]string{"X-SMTPAPI": `{"filters":{"clicktrack":{"settings":{"enable":0}},` + "\r\n " + `"opentrack":{"settings":{"enable":0}}}}`}}, nil
+		Headers: map[string]string{"X-SMTPAPI": `{"filters":{"clicktrack":{"settings":{"enable":0}},` + "\r\n " + `"opentrack":{"settings":{"enable":0}}},` + "\r\n " + `"unique_args":{"` + sendGridLetter + `":"` + itsID + `"}}`}}, nil
 }

@@ -24,7 +24,7 @@ type Report struct {
 	Recipients []portal.Email // that it names, in any of its places
 	Complaint  bool           // somebody called our mail unwanted
 	Dead       bool           // the mailbox does not exist, and no further mail will arrive there
-	Status     string         // like 5.1.1; empty for complaints
+	Status     string         // like 5.1.1, or a provider's word in its place; empty for complaints
 }
 
 // ErrNoReport means that a mail is no report: an absence notice, an answer, or anything else.
@@ -78,7 +78,7 @@ func ReadReport(r io.Reader) (Report, error) {
 			}
 		case "message/rfc822", "message/rfc822-headers", "text/rfc822-headers", "message/global", "message/global-headers":
 			h := fieldsOf(body)
-			if id := strings.Trim(strings.TrimSpace(h.Get("Message-Id")), "<>"); messageID.MatchString(id) {
+			if id := ourID(h.Get("Message-Id")); id != "" {
 				out.MessageID = id
 			}
 			out.names(h.Get("To"))

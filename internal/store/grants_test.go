@@ -49,7 +49,7 @@ var granted = map[string]map[string]string{
 		"portalgate.second_steps":      "select *; insert *; update *; delete",
 		"portalgate.sessions":          "select *; insert *; update *",
 		"portalgate.settings":          "select *",
-		"portalgate.suppressions":      "select *",
+		"portalgate.suppressions":      "select *; insert *",
 		"portalgate.tickets":           "select *; insert *; update *; delete",
 	},
 	"operator": {

@@ -172,6 +172,17 @@ func (x *Tx) Deferred(ctx context.Context, id portal.LetterID, at time.Time, why
 	return nil
 }
 
+// HeldBack lets a letter wait until at that nobody has tried to deliver: the try that its claim has counted is handed
+// back.
+func (x *Tx) HeldBack(ctx context.Context, id portal.LetterID, at time.Time, why string) error {
+	_, err := x.tx.Exec(ctx, `update portalgate.outbox set next_try_at = $3, claimed_until = null, tries = greatest(tries - 1, 0), last_error = case when last_error = '' then $4 else last_error end
+		where tenant_id = $1 and id = $2 and state = 'waiting'`, x.tenant, id, at, why)
+	if err != nil {
+		return fmt.Errorf("holding a letter back: %w", err)
+	}
+	return nil
+}
+
 // Letters lists the letters of a state, those that come first, first.
 func (x *Tx) Letters(ctx context.Context, state string, most int) ([]Queued, error) {
 	rows, err := x.tx.Query(ctx, `select id::text, kind, coalesce(user_id::text, ''), address, state, tries, more, next_try_at, created_at, coalesce(done_at, created_at), last_error

@@ -180,11 +180,11 @@ func queries(t *testing.T) (out []query) {
 }
 
 // Only commands run these, as an operator. The gateway may not.
-var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", "RemoveHost", "RenameTenant", "Suppress", "Unsuppress", "Verify", "ownCompany", "put"}
+var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", "RemoveHost", "RenameTenant", "Unsuppress", "Verify", "ownCompany", "put"}
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Deferred", "Device", "EndChallenge", "FactorAt", "Factors", "ForgetAttempts", "ForgetDevices",
-	"Knock", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor", "PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh",
+	"HeldBack", "Knock", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor", "PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh",
 	"SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepLetters", "SweepLockouts", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done", "spend"}
 
 // Every statement is understood by a migrated database, and may be run by the role that runs it: a new one that needs a
