@@ -268,3 +268,22 @@ func TestOnlyAPostedLetterWakesTheCourier(t *testing.T) {
 		t.Errorf("asking for a mail wakes it %d times", woken)
 	}
 }
+
+// A letter whose key is gone is put aside at once and told in the log, and not claimed again for ever.
+func TestALetterThatDoesNotOpenIsPutAside(t *testing.T) {
+	t.Parallel()
+	h, tenant := posthouse(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	open(h, &tenant, "203.0.113.7").askReset(t, "ann@buyer.example")
+	h.DB.Exec(t, `update portalgate.outbox set content = 'v1:gone:AAAA' where tenant_id = $1`, tenant.ID)
+	var told []error
+	for range 3 {
+		if _, err := h.Auth.Deliver(t.Context(), 10, func(err error) { told = append(told, err) }); err != nil {
+			t.Fatal(err)
+		}
+		h.Clock.Advance(5 * time.Minute)
+	}
+	if got := outbox(t, h, tenant); got.Failed != 1 || got.Waiting != 0 || len(told) != 1 {
+		t.Errorf("%+v, told %d times: %v", got, len(told), told)
+	}
+}
