@@ -36,6 +36,9 @@ func TestThePictureReadsAsTheAddressItWasDrawnFrom(t *testing.T) {
 			t.Errorf("a camera reads %q, and not %q", got, text)
 		}
 	}
+	if quiet != 4 {
+		t.Errorf("the border is %d modules wide, and cameras want 4", quiet)
+	}
 	if _, err := drawQR(strings.Repeat("x", 4000)); err == nil {
 		t.Error("more than fits is drawn")
 	}

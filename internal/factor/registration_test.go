@@ -177,6 +177,40 @@ func TestAPasskeyIsMadeInItsOwnCeremonyOnly(t *testing.T) { // WA-01
 	}
 }
 
+func TestAnAnswerIsReadToItsLengthAndAStateThatIsNoneIsOurFault(t *testing.T) {
+	t.Parallel()
+	s := scene()
+	c, err := factor.WebAuthn{}.Setup(t.Context(), s, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := func(answer string) string { return answer + strings.Repeat(" ", 64<<10) }
+	if _, err := (factor.WebAuthn{}).Confirm(t.Context(), s, c.State, padded(birth(t, s, c, func(*born) {}))); !errors.Is(err, factor.ErrInput) {
+		t.Errorf("a long set-up: %v", err)
+	}
+	key, held, _ := made(t, s, testenv.Passkey{})
+	login := ask(t, s, held)
+	answer := key.Answer(t, s.Origin, login.Show)
+	if _, err := (factor.WebAuthn{}).Check(t.Context(), s, []factor.Held{held}, login.State, padded(answer)); !errors.Is(err, factor.ErrInput) {
+		t.Errorf("a long answer: %v", err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(held.State, &state); err != nil {
+		t.Fatal(err)
+	}
+	delete(state, "handle")
+	if held.State, err = json.Marshal(state); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := (factor.WebAuthn{}).Check(t.Context(), s, []factor.Held{held}, login.State, answer); err == nil || errors.Is(err, factor.ErrWrong) || errors.Is(err, factor.ErrInput) {
+		t.Errorf("a passkey of nobody: %+v, %v", got, err)
+	}
+	// EdDSA, ES256 and RS256: what is not offered is not taken.
+	if want := `"pubKeyCredParams":[{"type":"public-key","alg":-8},{"type":"public-key","alg":-7},{"type":"public-key","alg":-257}]`; !strings.Contains(string(c.Show.(json.RawMessage)), want) {
+		t.Errorf("offered: %s", c.Show)
+	}
+}
+
 // Whatever a browser sends, it is refused in words that a page has.
 func FuzzPasskeyAnswers(f *testing.F) {
 	s := scene()
