@@ -373,7 +373,7 @@ portalgate.suppressions row security forced, owner owner
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
-  granted to portalgate_gateway: select
+  granted to portalgate_gateway: insert, select
   granted to portalgate_operator: delete, insert, select
 
 portalgate.tickets row security forced, owner owner
