@@ -12,6 +12,7 @@ import (
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/store"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
 
@@ -26,12 +27,20 @@ func paced(t *testing.T, perMinute int) (*testenv.House, portal.Tenant, portal.U
 // letters queues letters of a kind to n addresses of a domain.
 func letters(t *testing.T, h *testenv.House, tenant portal.Tenant, id portal.UserID, kind portal.LetterKind, domain string, n int) {
 	t.Helper()
-	for i := range n {
-		q, err := auth.Seal(h.Keys, tenant.ID, portal.Letter{Kind: kind, User: id, To: portal.Email(fmt.Sprintf("p%d@%s", i, domain)), Facts: map[string]string{"code": "123456", "device": "Firefox"}}, h.Clock.Now())
-		if err != nil {
-			t.Fatal(err)
+	err := h.Store.Within(t.Context(), tenant.ID, h.Clock.Now(), func(x *store.Tx) error {
+		for i := range n {
+			q, err := auth.Seal(h.Keys, tenant.ID, portal.Letter{Kind: kind, User: id, To: portal.Email(fmt.Sprintf("p%d@%s", i, domain)), Facts: map[string]string{"code": "123456", "device": "Firefox"}}, x.Now())
+			if err != nil {
+				return err
+			}
+			if err := x.Post(t.Context(), q); err != nil {
+				return err
+			}
 		}
-		h.Queue(t, tenant.ID, q)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

