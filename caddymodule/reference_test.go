@@ -220,6 +220,7 @@ var elsewhere = map[string]string{
 	"the gate stands in `http://` sites only": "needs a database with tenants",
 	"has no path; make a filter":              "JSON, in TestNumbersOfJSONAreJudgedToo",
 	"%T is no source":                         "a foreign module in the namespace",
+	"a freshness of %s has no path":           "JSON, in TestAFreshnessIsATimeAndPaths",
 	"panic: %v":                               "while a request is served",
 	"no placeholders in this request":         "while a request is served",
 	"no portalgate app: %w":                   "while a certificate is asked for",
