@@ -101,6 +101,7 @@ func surroundings(t *testing.T) {
 	for name, text := range map[string]string{
 		"keyring.json": string(ring), "secrets/database": "postgres://app@127.0.0.1/portalgate\n", "secrets/blank": "\n",
 		"secrets/password": shownSecrets[0], "secrets/published": "your-secret-key-change-in-production", "secrets/short": "abc",
+		"secrets/twilio-key": "SK" + strings.Repeat("01234567", 4), "secrets/twilio": shownSecrets[1], "secrets/sms-webhook": shownSecrets[1],
 		"mails/de.json": "{\n  \"recover\": {\"subject\": \"Neues Passwort, {portal}\"}\n}\n", "broken-mails/de.json": "{\n  \"recover\": {\n    \"subjekt\": \"x\"\n  }\n}\n", "broken-mails/layout.html": "<p>{{.Nope}}<script>x</script>",
 		"secrets/jwt": shownSecrets[1], "secrets/ca.pem": string(authority(t)), "secrets/keyring.json": string(ring), "secrets/database-url": "postgres://app@172.31.250.2/portalgate?sslmode=disable",
 	} {
@@ -119,6 +120,7 @@ func surroundings(t *testing.T) {
 		"PORTALGATE_OLD_SECRET":             shownSecrets[1],
 		"PORTALGATE_UPSTREAM":               "127.0.0.1:3000",
 		"PORTALGATE_EMPTY":                  "",
+		"TWILIO_ACCOUNT":                    "AC" + strings.Repeat("01234567", 4),
 		"XDG_DATA_HOME":                     filepath.Join(dir, "data"),
 		"XDG_CONFIG_HOME":                   filepath.Join(dir, "config"),
 		"HOME":                              dir,

@@ -133,16 +133,16 @@ nav a{margin-inline-end:1rem}table{border-collapse:collapse;width:100%}th,td{tex
 dl{display:grid;grid-template-columns:6rem 1fr}dd{margin:0;overflow-wrap:anywhere}pre{white-space:pre-wrap;overflow-wrap:anywhere}iframe{width:100%;height:36rem;border:1px solid #8886;background:#fff}
 </style>
 <h1>Captured mails</h1>
-<p>These mails were kept in place of being sent: the newest 100 of a tenant are shown, for 7 days. Links in them work.</p>
+<p>These mails and text messages were kept in place of being sent: the newest 100 of a tenant are shown, for 7 days. Links in them work.</p>
 <nav aria-label="Tenants">{{range .Tenants}}<a href="?tenant={{.}}"{{if eq . $.Tenant}} aria-current="page"{{end}}>{{.}}</a>{{else}}There are no tenants.{{end}}</nav>
 {{if .Mail}}{{with .Mail}}
 <h2>{{if .Subject}}{{.Subject}}{{else}}{{.Kind}}{{end}}</h2>
-<dl><dt>From</dt><dd>{{.From}}</dd>{{with .ReplyTo}}<dt>Reply to</dt><dd>{{.}}</dd>{{end}}<dt>To</dt><dd>{{.To}}</dd><dt>Kept</dt><dd>{{.At.UTC.Format "2006-01-02 15:04:05Z"}}</dd></dl>
+<dl>{{with .From}}<dt>From</dt><dd>{{.}}</dd>{{end}}{{with .ReplyTo}}<dt>Reply to</dt><dd>{{.}}</dd>{{end}}<dt>To</dt><dd>{{.To}}</dd><dt>Kept</dt><dd>{{.At.UTC.Format "2006-01-02 15:04:05Z"}}</dd></dl>
 {{if .Problem}}<p>It is {{.Problem}}.</p>{{else}}
 {{if .HTML}}<iframe title="The mail's HTML" src="?tenant={{$.Tenant}}&amp;id={{.ID}}&amp;part=html" sandbox="allow-popups allow-popups-to-escape-sandbox" referrerpolicy="no-referrer"></iframe>{{end}}
 <h3>As text</h3><pre>{{.Text}}</pre>{{end}}{{end}}
 {{else if .Tenant}}{{if .Mails}}
-<table><thead><tr><th>Kept<th>Kind<th>To<th>Subject</thead><tbody>{{range .Mails}}<tr><td>{{.At.UTC.Format "2006-01-02 15:04:05Z"}}<td>{{.Kind}}<td>{{.To}}<td><a href="?tenant={{$.Tenant}}&amp;id={{.ID}}">{{if .Subject}}{{.Subject}}{{else}}{{.Problem}}{{end}}</a>{{end}}</tbody></table>
+<table><thead><tr><th>Kept<th>Kind<th>To<th>Subject</thead><tbody>{{range .Mails}}<tr><td>{{.At.UTC.Format "2006-01-02 15:04:05Z"}}<td>{{.Kind}}<td>{{.To}}<td><a href="?tenant={{$.Tenant}}&amp;id={{.ID}}">{{if .Subject}}{{.Subject}}{{else}}{{or .Problem "(a text message)"}}{{end}}</a>{{end}}</tbody></table>
 {{else}}<p>No mail was captured in the last 7 days.</p>{{end}}{{end}}
 </html>
 `))

@@ -105,6 +105,9 @@ type App struct {
 	// How mail leaves, and from whom. Default: none, and whatever needs a mail waits.
 	Mail *Mail `json:"mail,omitempty"`
 
+	// How text messages leave. Default: none, and nobody is offered a code by text message.
+	SMS *SMS `json:"sms,omitempty"`
+
 	// Where in the Caddyfile the options stand, for error messages; the adapter writes it. Default: none.
 	Places map[string]string `json:"places,omitempty"`
 
@@ -112,7 +115,8 @@ type App struct {
 	ctx      caddy.Context
 	log      *zap.Logger
 	settings settings
-	post     *post // nil: no mail leaves
+	post     *post    // nil: no mail leaves
+	texting  *texting // nil: no text message leaves
 	key      string
 	world    *world
 
@@ -168,6 +172,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		a.post, err = a.Mail.post(ctx, a.LiteralSecrets)
 		wrong.add(places(a.Places).at(err))
 	}
+	if a.SMS != nil {
+		a.texting, err = a.SMS.texting(ctx, a.LiteralSecrets)
+		wrong.add(places(a.Places).at(err))
+	}
 	wrong.add(a.guardEndpoint())
 	wrong.add(a.guardLogs(upstream.NewPrefix(s.headerPrefix)))
 	a.breach, err = a.loadBreach(ctx)
@@ -208,7 +216,9 @@ func (a *App) Start() error {
 	for _, guest := range a.post.keepers() {
 		guest.keepBy(a.world.keep)
 	}
+	a.texting.keepBy(a.world.keepText)
 	a.world.posts.add(a.post)
+	a.world.texts.add(a.texting)
 	return nil
 }
 
@@ -223,6 +233,7 @@ func (a *App) Cleanup() error {
 		return nil
 	}
 	a.world.posts.remove(a.post)
+	a.world.texts.remove(a.texting)
 	_, err := worlds.Delete(a.key)
 	return err
 }

@@ -83,6 +83,9 @@ func init() {
 //				<provider> ...
 //			}
 //		}
+//		sms {
+//			<provider> ...
+//		}
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
@@ -326,6 +329,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return nil
 		},
 		"mail": mailOption(&a.Mail, at),
+		"sms":  smsOption(&a.SMS, at),
 	})
 }
 

@@ -144,6 +144,13 @@ func (d *doctor) configuration() {
 			d.mailExceptions()
 		}
 	}
+	if app.SMS != nil {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+		defer cancel()
+		if t, err := app.SMS.texting(ctx, app.LiteralSecrets); err == nil { // as above
+			d.texting(t)
+		}
+	}
 }
 
 // validate has Caddy set everything up, as it would before it starts, and listens to what is logged meanwhile.
@@ -209,6 +216,15 @@ func (d *doctor) mailExceptions() {
 				d.found.add("configuration", note, "%s", says)
 			}
 		}
+	}
+}
+
+// texting says by whom text messages leave, and what that is worth.
+func (d *doctor) texting(t *texting) {
+	d.found.add("sms", note, "text messages leave by %s, for tenants that have turned codes by text message on; whoever takes over a number gets its codes, which is why NIST SP 800-63B-4 section 3.1.3 wants them offered with a warning and never alone",
+		t.guest.(caddy.Module).CaddyModule().ID.Name())
+	for _, says := range t.exceptions() {
+		d.found.add("configuration", note, "%s", says)
 	}
 }
 

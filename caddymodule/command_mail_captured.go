@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/portalgate/portalgate/internal/portal"
 )
 
 func mailCaptured() *cobra.Command {
@@ -16,7 +18,7 @@ func mailCaptured() *cobra.Command {
 		tenant, id string
 		html       bool
 	)
-	c := command("captured", "Shows the mails that the provider `capture` has kept in place of sending them", "  portalgate mail captured --tenant acme\n  portalgate mail captured --tenant acme --id 0b8c…", takes(), func(c *cobra.Command, _ []string) error {
+	c := command("captured", "Shows the mails and text messages that the provider `capture` has kept in place of sending them", "  portalgate mail captured --tenant acme\n  portalgate mail captured --tenant acme --id 0b8c…", takes(), func(c *cobra.Command, _ []string) error {
 		keys, err := d.keys()
 		if err != nil {
 			return err
@@ -66,16 +68,28 @@ func listCaptured(w io.Writer, mails []capturedMail) {
 	}
 	fmt.Fprintln(w, "MAIL\tAT\tKIND\tTO\tSUBJECT")
 	for _, m := range mails {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, m.At.UTC().Format("2006-01-02 15:04:05Z"), m.Kind, orNone(m.To, "-"), printable(orNone(m.Subject, m.Problem)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, m.At.UTC().Format("2006-01-02 15:04:05Z"), m.Kind, orNone(m.To, "-"), printable(m.title()))
 	}
 	if len(mails) == capturedShown {
 		fmt.Fprintf(w, "\nthe newest %d; --id shows any other\n", capturedShown)
 	}
 }
 
+// title is what a list calls a captured mail.
+func (m capturedMail) title() string {
+	if m.Kind == portal.LetterTextCode && m.Problem == "" {
+		return "(a text message)"
+	}
+	return orNone(m.Subject, m.Problem)
+}
+
 func showCaptured(w io.Writer, m capturedMail, html bool) (err error) {
 	if html {
 		_, err = io.WriteString(w, m.HTML)
+		return err
+	}
+	if m.Kind == portal.LetterTextCode {
+		_, err = fmt.Fprintf(w, "To: %s\nDate: %s\n\n%s\n", printable(m.To), m.At.UTC().Format(time.RFC3339), printable(m.Text))
 		return err
 	}
 	head := "From: " + m.From

@@ -78,11 +78,10 @@ func (v *preview) run(c *cobra.Command, args []string) error {
 	}
 	var mails []previewed
 	for _, k := range kinds {
-		m, err := press.Print(v.note(k))
+		one, err := v.one(press, k)
 		if err != nil {
 			return err
 		}
-		one := previewed{Kind: string(k), Language: m.Language, To: string(m.To), Subject: m.Subject, Text: m.Text, HTML: m.HTML}
 		if v.html {
 			one.Text = ""
 		}
@@ -99,6 +98,20 @@ func (v *preview) run(c *cobra.Command, args []string) error {
 	}
 	return v.show(c.OutOrStdout(), mails[0])
 }
+
+// one prints one mail, or one text message, which is all text.
+func (v *preview) one(press *mail.Press, k portal.LetterKind) (previewed, error) {
+	n := v.note(k)
+	if k == portal.LetterTextCode {
+		says, err := press.PrintText(n)
+		return previewed{Kind: string(k), Language: press.Language(n.Language, n.Tenant.Language), To: "+4915112345678", Text: says + "\n"}, err
+	}
+	m, err := press.Print(n)
+	return previewed{Kind: string(k), Language: m.Language, To: string(m.To), Subject: m.Subject, Text: m.Text, HTML: m.HTML}, err
+}
+
+// previewKinds are all mails, and then all text messages.
+func previewKinds() []mail.Kind { return append(mail.Kinds(), mail.TextKinds()...) }
 
 // press reads the files.
 func (v *preview) press() (*mail.Press, error) {
@@ -118,7 +131,7 @@ func (v *preview) press() (*mail.Press, error) {
 // kindsOf reads which mails are meant.
 func kindsOf(arg string) (out []portal.LetterKind, err error) {
 	var names []string
-	for _, k := range mail.Kinds() {
+	for _, k := range previewKinds() {
 		names = append(names, string(k.Name))
 		if arg == everyKind || arg == string(k.Name) {
 			out = append(out, k.Name)
@@ -157,7 +170,7 @@ func (v *preview) list(c *cobra.Command, press *mail.Press) error {
 		Says string `json:"says"`
 	}
 	var kinds []kind
-	for _, k := range mail.Kinds() {
+	for _, k := range previewKinds() {
 		kinds = append(kinds, kind{string(k.Name), k.Says})
 	}
 	return v.print(c, map[string]any{"kinds": kinds, "languages": press.Languages()}, func(w io.Writer) {
@@ -177,6 +190,8 @@ func (v *preview) show(w io.Writer, m previewed) error {
 		_, err = io.WriteString(w, m.HTML)
 	case v.text:
 		_, err = io.WriteString(w, m.Text)
+	case m.Subject == "": // a text message
+		_, err = fmt.Fprintf(w, "To: %s\n\n%s", m.To, m.Text)
 	default:
 		_, err = fmt.Fprintf(w, "To: %s\nSubject: %s\nContent-Language: %s\n\n%s", m.To, m.Subject, m.Language, m.Text)
 	}
@@ -194,7 +209,7 @@ func (v *preview) write(c *cobra.Command, mails []previewed) error {
 			if part == "" {
 				continue
 			}
-			if ext == ".txt" && !v.text {
+			if ext == ".txt" && !v.text && m.Subject != "" {
 				part = "Subject: " + m.Subject + "\n\n" + part
 			}
 			name := filepath.Join(v.out, m.Kind+"."+m.Language+ext)

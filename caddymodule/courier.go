@@ -26,7 +26,7 @@ func (w *world) courier(ctx context.Context) {
 	down := false
 	for {
 		n := 0
-		if w.fit.Load() && w.posts.newest() != nil { // without a provider letters wait, and are not tried
+		if w.fit.Load() && (w.posts.newest() != nil || w.texts.possible()) { // without a provider letters wait, and are not tried
 			var err error
 			n, err = w.auth.Deliver(ctx, courierTakes, func(err error) {
 				w.log.Load().Warn("delivering a letter; it is tried again", zap.Error(err))

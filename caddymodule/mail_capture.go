@@ -91,18 +91,23 @@ func (w *world) keep(ctx context.Context, m mail.Message) error {
 	if err != nil {
 		return fmt.Errorf("encoding a mail: %w", err)
 	}
-	if c.Message, err = w.keys.Seal(b, capturedPlace(m.Tenant, c.ID), w.now()); err != nil {
+	return w.keepSealed(ctx, m.Tenant, c, b)
+}
+
+// keepSealed seals what a captured message says, and keeps it.
+func (w *world) keepSealed(ctx context.Context, t portal.TenantID, c store.Captured, plain []byte) (err error) {
+	if c.Message, err = w.keys.Seal(plain, capturedPlace(t, c.ID), w.now()); err != nil {
 		return err
 	}
 	c.KeyID = secret.SealedWith(c.Message)
-	return w.store.Within(ctx, m.Tenant, w.now(), func(x *store.Tx) error { return x.Capture(ctx, c) })
+	return w.store.Within(ctx, t, w.now(), func(x *store.Tx) error { return x.Capture(ctx, c) })
 }
 
 func capturedPlace(t portal.TenantID, id string) secret.Place {
 	return secret.Place{Tenant: string(t), Table: "captured", Column: "message", Row: id}
 }
 
-// capturedMail is a captured mail as it is shown.
+// capturedMail is a captured mail as it is shown, or a text message, which has neither sender nor subject.
 type capturedMail struct {
 	ID      string            `json:"id"`
 	At      time.Time         `json:"at"`
@@ -128,7 +133,11 @@ func opened(keys *secret.Keyring, t portal.TenantID, c store.Captured, now time.
 		out.Problem = fmt.Sprintf("sealed with the key %s, which this keyring cannot open", c.KeyID)
 		return out
 	}
-	out.From, out.To, out.Subject, out.Text, out.HTML = m.From.String(), string(m.To), m.Subject, m.Text, m.HTML
+	out.To, out.Text = string(m.To), m.Text
+	if c.Kind == portal.LetterTextCode { // a text message is kept under the same names
+		return out
+	}
+	out.From, out.Subject, out.HTML = m.From.String(), m.Subject, m.HTML
 	if m.ReplyTo.Email != "" {
 		out.ReplyTo = m.ReplyTo.String()
 	}

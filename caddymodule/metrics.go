@@ -38,7 +38,7 @@ var (
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp, metricTexts, metricTextTime, metricTextUp} {
 		to <- d
 	}
 }
@@ -120,6 +120,7 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 		}
 		gauge(metricMailUp, v, c.Provider)
 	}
+	collectTexts(to)
 	for name, is := range up {
 		v := 0.0
 		if is {

@@ -15,34 +15,39 @@ import (
 type posts struct {
 	builtIn *mail.Press // what mails say where the configuration has no templates of its own
 
+	running[post]
+}
+
+// running are a thing of the configurations that run, the newest last.
+type running[T any] struct {
 	mu  sync.Mutex
-	all []*post
+	all []*T
+}
+
+func (r *running[T]) add(one *T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one != nil {
+		r.all = append(r.all, one)
+	}
+}
+
+func (r *running[T]) remove(one *T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = slices.DeleteFunc(r.all, func(other *T) bool { return other == one })
+}
+
+func (r *running[T]) newest() *T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.all) == 0 {
+		return nil
+	}
+	return r.all[len(r.all)-1]
 }
 
 var errNoMail = errors.New("no mail provider is configured; write `mail { … }` into the global options")
-
-func (p *posts) add(one *post) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if one != nil {
-		p.all = append(p.all, one)
-	}
-}
-
-func (p *posts) remove(one *post) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all = slices.DeleteFunc(p.all, func(other *post) bool { return other == one })
-}
-
-func (p *posts) newest() *post {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.all) == 0 {
-		return nil
-	}
-	return p.all[len(p.all)-1]
-}
 
 // Send hands one mail to the newest configuration's provider. Without one it waits: the error is not for good.
 func (p *posts) Send(ctx context.Context, m mail.Message) error {
@@ -58,6 +63,14 @@ func (p *posts) Print(n mail.Note) (mail.Message, error) {
 		return now.press.Print(n)
 	}
 	return p.builtIn.Print(n)
+}
+
+// PrintText says what a text message says, likewise.
+func (p *posts) PrintText(n mail.Note) (string, error) {
+	if now := p.newest(); now != nil && now.press != nil {
+		return now.press.PrintText(n)
+	}
+	return p.builtIn.PrintText(n)
 }
 
 // From is a tenant's sender, and where answers go.

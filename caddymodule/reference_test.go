@@ -66,7 +66,11 @@ func TestEverySubdirectiveFillsTheFieldOfTheReference(t *testing.T) {
 		}
 	}
 	for _, r := range rows {
-		if name, ok := strings.CutPrefix(r.section, "Mail provider"); ok { // its block may stand in several places
+		name, ok := strings.CutPrefix(r.section, "Mail provider")
+		if !ok {
+			name, ok = strings.CutPrefix(r.section, "Text message provider")
+		}
+		if ok { // its block may stand in several places
 			name = strings.Trim(name[strings.Index(name, "`"):], "`")
 			if r.caddyfile != "" && r.caddyfile != r.json && !written[name+"\x00"+r.caddyfile+"\x00"+r.json] || r.caddyfile == r.json && !written[name+"\x00"+r.json+"\x00"+r.json] {
 				t.Errorf("no fixture of testdata/adapt writes %q of %s and gets %q", r.caddyfile, name, r.json)
@@ -105,7 +109,7 @@ func subdirectives(t *testing.T, text string) map[string][]string {
 		} else if at > 0 && open[0] != "" {
 			kind = "directive"
 		}
-		if at >= 0 && len(open) > at+2 && open[at+1] == "mail" { // a provider's own option, wherever its block stands
+		if at >= 0 && len(open) > at+2 && (open[at+1] == "mail" || open[at+1] == "sms") { // a provider's own option, wherever its block stands
 			provider := open[len(open)-1]
 			out[provider] = append(out[provider], words[0])
 		}
@@ -182,7 +186,7 @@ func jsonFields(t *testing.T, adapted []byte, section string) (out []string) {
 			}
 		}
 	}
-	guests(whole.Apps.Portalgate["mail"])
+	guests([]any{whole.Apps.Portalgate["mail"], whole.Apps.Portalgate["sms"]})
 	var find func(v any)
 	find = func(v any) {
 		switch v := v.(type) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/password"
@@ -39,6 +40,7 @@ type world struct {
 	hasher  *password.Hasher
 	breach  *breachWatch // nil: no source of stolen passwords
 	limits  *ratelimit.Limiter
+	memory  *memory
 	ended   *revocation.Set
 	keeper  *session.Keeper
 	auth    *auth.Service
@@ -52,6 +54,7 @@ type world struct {
 	verdict *verdict
 	letters chan struct{} // wakes the courier
 	posts   posts         // how mail leaves: the configurations' that run, the newest last
+	texts   texts         // the same for text messages
 
 	used []string // parts to give back
 
@@ -72,9 +75,17 @@ type world struct {
 	running sync.WaitGroup
 }
 
+// memory is what is known of sessions: which are verified, what was read of them, and what has changed since. It belongs to
+// a database, a keyring and a realm, whatever else is configured.
+type memory struct {
+	ended    *revocation.Set
+	sessions *session.Memory
+	position revocation.Position
+}
+
 // newWorld builds and dials nothing.
 func newWorld(s settings, log *zap.Logger) (w *world, err error) {
-	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1), ended: revocation.NewSet(2 * session.FactsLife)}
+	w = &world{settings: s, judged: make(chan struct{}), letters: make(chan struct{}, 1)}
 	w.log.Store(log)
 	half := w // a failed return sets w to nil
 	defer func() {
@@ -87,7 +98,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	if err := w.furnish(s); err != nil {
 		return nil, err
 	}
-	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load})
+	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load, Memory: w.memory.sessions})
 	w.posts.builtIn, err = mail.NewPress(nil)
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: mail: %w", err)
@@ -98,7 +109,9 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 	}
 	w.auth = auth.New(auth.Deps{
 		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
-		Store: w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
+		Text:    auth.Texts{Sender: &w.texts, Print: w.posts.PrintText, Possible: w.texts.possible},
+		Methods: factor.All(w.keys.Codes(w.now)),
+		Store:   w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})
 	w.prefix = upstream.NewPrefix(s.headerPrefix)
@@ -114,6 +127,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		Source: revocation.Source{Changes: w.changes, Listen: w.store.Listen},
 		Apply:  w.apply,
 		First:  w.ended.All,
+		From:   &w.memory.position,
 		Failed: w.feedFailed,
 	}
 	return w, nil
@@ -196,6 +210,13 @@ func (w *world) furnish(s settings) (err error) {
 		return fmt.Errorf("portalgate: verdict: %w", err)
 	}
 	w.fit, w.hosts = &w.verdict.fit, &w.verdict.hosts
+	w.memory, err = use(w, "memory", fmt.Sprintf("%q %q %v %q", s.database, s.keyring, s.plaintext, s.realm), func() (*memory, func(), error) {
+		return &memory{ended: revocation.NewSet(2 * session.FactsLife), sessions: session.NewMemory(0, 0)}, func() {}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("portalgate: sessions: %w", err)
+	}
+	w.ended = w.memory.ended
 	w.streams, err = use(w, "streams", s.database, func() (*upstream.Streams, func(), error) {
 		return upstream.NewStreams(), func() {}, nil
 	})

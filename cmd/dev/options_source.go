@@ -63,6 +63,9 @@ var configured = []struct{ title, id, structure, grammar, parser string }{
 	{"Mail provider `capture`", "portalgate.mail.capture", "MailCapture", "MailCapture.UnmarshalCaddyfile", "MailCapture.UnmarshalCaddyfile"},
 	{"Mail providers, one after the other: `failover`", "portalgate.mail.failover", "MailFailover", "MailFailover.UnmarshalCaddyfile", "MailFailover.UnmarshalCaddyfile"},
 	{"Mail providers, side by side: `split`", "portalgate.mail.split", "MailSplit", "MailSplit.UnmarshalCaddyfile", "MailSplit.UnmarshalCaddyfile"},
+	{"Text message provider `twilio`", "portalgate.sms.twilio", "SMSTwilio", "SMSTwilio.UnmarshalCaddyfile", "SMSTwilio.UnmarshalCaddyfile"},
+	{"Text message provider `webhook`", "portalgate.sms.webhook", "SMSWebhook", "SMSWebhook.UnmarshalCaddyfile", "SMSWebhook.UnmarshalCaddyfile"},
+	{"Text message provider `capture`", "portalgate.sms.capture", "SMSCapture", "SMSCapture.UnmarshalCaddyfile", "SMSCapture.UnmarshalCaddyfile"},
 	{"Certificates: `permission portalgate`", "tls.permission.portalgate", "Permission", "", "Permission.UnmarshalCaddyfile"},
 }
 

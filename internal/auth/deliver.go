@@ -28,6 +28,7 @@ const (
 type letter struct {
 	store.Queued
 	to    portal.Email
+	phone string // in place of to, of a text message
 	facts map[string]string
 }
 
@@ -98,7 +99,7 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			return errors.Join(err, x.Undeliverable(ctx, d.Letter, "the keyring cannot open it"))
 		}
 		if !q.Expires.IsZero() && !now.Before(q.Expires) {
-			if q.Kind == portal.LetterCode {
+			if q.Kind == portal.LetterCode || q.Kind == portal.LetterTextCode {
 				dep = dropped("too late")
 				return x.Dropped(ctx, d.Letter, "too late")
 			}
@@ -120,6 +121,9 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 		return err
 	}
 	s.Sessions.Forget(now, dep.ended...)
+	if l.Kind == portal.LetterTextCode {
+		return s.deliverText(ctx, t, l, dep.note)
+	}
 	m, err := s.Print(dep.note)
 	if err != nil { // ours to mend, and not the provider's: the log says so
 		err = fmt.Errorf("writing a %s mail: %w", l.Kind, err)
@@ -173,6 +177,10 @@ func (s *Service) unseal(t portal.TenantID, q store.Queued, now time.Time) (l le
 	}
 	if err := json.Unmarshal(facts, &l.facts); err != nil {
 		return l, fmt.Errorf("reading a letter: %w", err)
+	}
+	if q.Kind == portal.LetterTextCode {
+		l.phone = string(to)
+		return l, nil
 	}
 	l.to, err = portal.ParseEmail(string(to))
 	return l, err

@@ -24,6 +24,9 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	if l.More > 0 {
 		n.Facts["more"] = fmt.Sprint(l.More)
 	}
+	if l.Kind == portal.LetterTextCode {
+		return s.departText(ctx, x, l, n)
+	}
 	// Whoever asked for a mail to an address that is dead has had the same answer as everybody, and long since.
 	if dead, err := x.IsSuppressed(ctx, l.to); err != nil {
 		return departure{}, err

@@ -38,6 +38,9 @@ func Seal(keys *secret.Keyring, t portal.TenantID, l portal.Letter, now time.Tim
 			q.Expires = now.Add(waitsForPerson)
 		}
 	}
+	if l.Kind == portal.LetterTextCode {
+		q.Same = "" // a newer code overtakes one that waits, and is not counted into it; numbers are counted when it leaves
+	}
 	facts, err := json.Marshal(l.Facts)
 	if err != nil {
 		return q, fmt.Errorf("encoding a letter: %w", err)

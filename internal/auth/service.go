@@ -37,8 +37,8 @@ type Deps struct {
 	Origin func(*portal.Tenant) string                  // what links in mails begin with; no request has a say in it
 	Print  func(mail.Note) (mail.Message, error)        // what a mail says
 	Mail   Post                                         // how it leaves
+	Text   Texts                                        // the same for text messages
 	Wake   func()                                       // tells the courier that there is something to do; nil: it looks by itself
-	Text   any                                          // how text messages leave; nil: not at all
 }
 
 // Post is how mail leaves.

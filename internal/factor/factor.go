@@ -20,7 +20,7 @@ import (
 type Scene struct {
 	Tenant  portal.TenantID
 	Portal  string        // what the tenant is called
-	Origin  string        // scheme, host and port of the address bar
+	Origin  string        // scheme, host and port of the address bar, to the letter: without the port that is the scheme's
 	Host    string        // its host without the port: the RP ID of passkeys (WA-04)
 	User    portal.UserID // empty: nobody is known yet, a sign-in by passkey
 	Email   string        // the person's address
@@ -56,6 +56,7 @@ type Traits struct {
 	Script    bool   // a page without scripts cannot ask it
 	Asked     bool   // Ask makes a state that the answer is checked against
 	Sent      bool   // what it asks for must travel first
+	Along     bool   // it is made along with another factor, and never by itself
 	Contact   bool   // setting it up asks for a telephone number
 	Added     string // what a notice calls it, as the catalogues of mails have it: "app_added"
 	Removed   string
@@ -74,7 +75,7 @@ type Challenge struct {
 	State  []byte // nil: nothing to remember, the factor's state is enough
 	Tries  int    // answers that may be checked, at most
 	Life   time.Duration
-	Show   any    // what the page shows: JSON options for a passkey, a Sheet for an app; nil: a field is enough
+	Show   any    // what the page shows: json.RawMessage for a passkey, Sheet for an app, []string for backup codes; nil: a field is enough
 	Letter *Code  // a code that must travel
 	To     string // where it travels, masked, for the page
 }
@@ -110,9 +111,11 @@ var (
 	ErrUsed    = errors.New("the answer was used before")
 	ErrInput   = errors.New("this is no answer") // wrong by its form: nothing was checked
 	ErrContact = errors.New("not a telephone number")
+	ErrNone    = errors.New("nobody can be asked this way") // there is no factor, or it leads nowhere now
 )
 
-// DriftError is a wrong answer that would have been right at another time: the clock of the person's device is off.
+// DriftError is a wrong answer that would have been right at another time: the clock of the person's device is off. Of a
+// code that is still to come it tells while the app is set up only: whoever heard it later of a guess would wait for it.
 type DriftError struct{ Off time.Duration }
 
 // Error says by how much.
@@ -126,8 +129,9 @@ type Method interface {
 	Kind() portal.FactorKind
 	Traits() Traits
 
-	// Setup begins an enrolment. Nothing counts until Confirm; called again with the state that it gave before, it shows
-	// the same again (ux 33). have are the factors of this kind that the person has.
+	// Setup begins an enrolment. Nothing counts until Confirm; called again with the state that it gave before, it goes on
+	// with it: the same key is shown again (ux 33), a code is sent again, backup codes are drawn anew. have are the factors
+	// of this kind that the person has.
 	Setup(ctx context.Context, s Scene, have []Held, before []byte) (Challenge, error)
 	// Confirm ends an enrolment with the person's answer to Setup's challenge.
 	Confirm(ctx context.Context, s Scene, state []byte, answer string) (Enrolled, error)

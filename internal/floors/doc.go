@@ -4,7 +4,7 @@
 //	4  caddymodule
 //	3  admission pages upstream
 //	2  auth session
-//	1  store breach factor mail password ratelimit revocation whereabouts
+//	1  store breach factor mail password ratelimit revocation sms whereabouts
 //	0  portal secret
 //
 //	beside  caddymodule/conformance web migrations demo demo/erp demo/npm demo/servers demo/sink cmd/dev testenv testenv/timing e2e floors

@@ -128,6 +128,12 @@ func TestEveryKindOfLetterHasItsWords(t *testing.T) {
 	for _, k := range mail.Kinds() {
 		got = append(got, string(k.Name))
 	}
+	for _, k := range mail.TextKinds() {
+		want = slices.DeleteFunc(want, func(w string) bool { return w == string(k.Name) })
+		if len(catalogue(t, "en.json")[string(k.Name)+".text"]) == 0 {
+			t.Errorf("the text message %s says nothing", k.Name)
+		}
+	}
 	if len(want) < 18 || !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		t.Errorf("the press prints %v, the letters are %v", got, want)
 	}

@@ -43,7 +43,7 @@ type Note struct {
 	At       time.Time         // of the deed
 	Zone     string            // IANA name of the time zone in which moments are said; empty or unknown: UTC
 	Facts    map[string]string // device, place, address, email, account (its address), company, count, until (RFC 3339), what (a name in the catalogue's section what, or words)
-	Code     string            // for LetterCode and no other
+	Code     string            // for LetterCode, LetterTextCode and no other
 }
 
 // Format prints the kind alone, whatever is asked for.
@@ -202,6 +202,15 @@ func (p *Press) proof() error {
 				return fmt.Errorf("trying %s in %s: a layout leaves out the code; both show .Heading", r.kind, c.code)
 			}
 		}
+		n := Sample(textKind.kind)
+		n.Language = c.code
+		says, err := p.PrintText(n)
+		if err != nil {
+			return fmt.Errorf("trying %s in %s: %w", n.Kind, c.code, err)
+		}
+		if first, _, _ := strings.Cut(says, "\n"); !strings.Contains(first, n.Code) {
+			return fmt.Errorf("trying %s in %s: its text leaves out the code; put {code} into each", n.Kind, c.code)
+		}
 	}
 	return nil
 }
@@ -259,8 +268,6 @@ func (n Note) check() error {
 		return fmt.Errorf("there is no mail called %q", n.Kind)
 	case err != nil || to != n.To:
 		return errors.New("its recipient is not an address in its canonical form")
-	case !originForm.MatchString(n.Origin):
-		return fmt.Errorf("its origin %q is not one like https://portal.example", n.Origin)
 	case n.Link != "" && !linkForm.MatchString(n.Link), n.NotMe != "" && !linkForm.MatchString(n.NotMe):
 		return errors.New("its link is not a path with a query")
 	case r.link && (n.Link == "" || n.Valid <= 0):
@@ -269,6 +276,14 @@ func (n Note) check() error {
 		return errors.New("it has no code, or does not say how long it holds")
 	case n.Kind != portal.LetterCode && n.Code != "":
 		return errors.New("it has a code, which only a mail for a code may have")
+	}
+	return n.place()
+}
+
+// place refuses an origin that is not the tenant's.
+func (n Note) place() error {
+	if !originForm.MatchString(n.Origin) {
+		return fmt.Errorf("its origin %q is not one like https://portal.example", n.Origin)
 	}
 	if len(n.Tenant.Hosts) > 0 {
 		_, host, _ := strings.Cut(n.Origin, "://")

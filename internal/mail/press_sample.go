@@ -41,7 +41,7 @@ func Sample(kind portal.LetterKind) Note {
 	case portal.LetterRecovery:
 		n.Link, n.Valid = ticket("/auth/stop-recovery"), portal.PurposeStop.Life()
 		n.Facts = map[string]string{"until": n.At.Add(24 * time.Hour).Format(time.RFC3339)}
-	case portal.LetterCode:
+	case portal.LetterCode, portal.LetterTextCode:
 		n.Code, n.Valid = "123456", 10*time.Minute
 	case portal.LetterTest:
 		n.Facts = nil

@@ -24,10 +24,22 @@ type gateway struct {
 	told   chan revocation.Change
 	first  chan struct{}
 	failed chan error
+	stop   func()
 }
 
 // follow runs a feed until the test ends. deaf: no note reaches it, as when the connection that listens is lost.
 func follow(t *testing.T, address string, deaf bool) *gateway {
+	t.Helper()
+	return following(t, address, deaf, nil)
+}
+
+// followFrom runs a feed that begins where others of the same position have been.
+func followFrom(t *testing.T, address string, from *revocation.Position) *gateway {
+	t.Helper()
+	return following(t, address, false, from)
+}
+
+func following(t *testing.T, address string, deaf bool, from *revocation.Position) *gateway {
 	t.Helper()
 	s, err := store.Open(address, store.Options{MaxConns: 3})
 	if err != nil {
@@ -39,6 +51,7 @@ func follow(t *testing.T, address string, deaf bool) *gateway {
 		listen = func(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }
 	}
 	g.feed = &revocation.Feed{
+		From: from,
 		Source: revocation.Source{
 			Listen: listen,
 			Changes: func(ctx context.Context, since uint64) (revocation.Reading, error) {
@@ -61,7 +74,8 @@ func follow(t *testing.T, address string, deaf bool) *gateway {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); g.feed.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done; s.Close() })
+	g.stop = func() { cancel(); <-done }
+	t.Cleanup(func() { g.stop(); s.Close() })
 	return g
 }
 
@@ -277,5 +291,29 @@ func TestAGatewayThatStartsCutOffBeginsWhenItIsConnected(t *testing.T) {
 	g.hears(t, string(tenant.ID)) // the tenant's own note
 	if len(g.first) != 0 {
 		t.Error("it begins twice")
+	}
+}
+
+// A reload to other settings: the feed that takes over begins where the one before it was, so that nothing is taken for
+// stale, and a change of the moment between them is not missed. After a longer silence everything is.
+func TestAFeedTakesOverWhereTheOneBeforeWas(t *testing.T) {
+	t.Parallel()
+	db := testenv.Database(t)
+	tenant := db.Tenant(t)
+	from := new(revocation.Position)
+	one := followFrom(t, db.AppURL, from)
+	one.begun(t)
+	subject := fresh()
+	db.Exec(t, note, tenant.ID, subject)
+	one.hears(t, subject)
+	one.stop()
+	between := fresh()
+	db.Exec(t, note, tenant.ID, between)
+	two := followFrom(t, db.AppURL, from)
+	two.hears(t, between)
+	select {
+	case <-two.first:
+		t.Error("the feed that took over has everything read anew")
+	default:
 	}
 }

@@ -150,7 +150,39 @@ type Feed struct {
 	First  func()      // the first reading is done: what was read before it may be stale
 	Failed func(error) // told once when readings begin to fail, and with nil when they work again
 
+	// From is how far the set was brought that this feed tells, by whichever feed; nil: this one is the first.
+	From *Position
+
 	lastGood atomic.Int64
+}
+
+// Position is a watermark that the feeds of one set share. A feed that takes over from another begins where that one
+// was, whatever has been committed meanwhile, and so nothing need be taken for stale.
+type Position struct {
+	mu    sync.Mutex
+	since uint64
+	at    time.Time
+}
+
+// positionLife is how long ago the last reading may be at which another feed goes on: what has changed since then must
+// still be in the database.
+const positionLife = time.Minute
+
+func (p *Position) get(now time.Time) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.at) > positionLife {
+		return 0
+	}
+	return p.since
+}
+
+// put moves the position forward; readings that overtake each other never move it back past what was applied. The one
+// that is behind has applied less, and the one in front everything.
+func (p *Position) put(since uint64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since, p.at = max(p.since, since), now
 }
 
 // Stale is how long ago the last good reading was.
@@ -178,7 +210,10 @@ func (f *Feed) Run(ctx context.Context) {
 
 	tick := time.NewTicker(PollEvery)
 	defer tick.Stop()
-	var since uint64
+	if f.From == nil {
+		f.From = new(Position)
+	}
+	since := f.From.get(time.Now())
 	seen := map[int64]struct{}{}
 	broken := false
 	for {
@@ -203,6 +238,7 @@ func (f *Feed) Run(ctx context.Context) {
 			} else if len(fresh) > 0 {
 				f.Apply(fresh)
 			}
+			f.From.put(since, time.Now())
 		}
 		if (err != nil) != broken {
 			broken = err != nil

@@ -28,8 +28,32 @@ type Options struct {
 	// passes. Nil: never.
 	CutOff func() bool
 
+	// Memory is what is known of tokens and sessions, where other keepers of the same database, keyring and realm know it
+	// too. It belongs with one Ended. Nil: this keeper's alone.
+	Memory *Memory
+
 	Verified int // access tokens held as verified; 0: two million
 	Known    int // sessions whose facts are held; 0: 100,000
+}
+
+// Memory is what a keeper has found out by signatures and by asking. It outlives a keeper whose settings are replaced,
+// so that a reload asks nobody anew.
+type Memory struct {
+	marks  *secret.Fingerprints
+	tokens *table
+	facts  *factsTable
+	turn   atomic.Uint64 // of the keyring, when the table was last known to be good
+}
+
+// NewMemory makes an empty one, bounded as Options say.
+func NewMemory(verified, known int) *Memory {
+	if verified == 0 {
+		verified = 2 << 20
+	}
+	if known == 0 {
+		known = 100_000
+	}
+	return &Memory{marks: secret.NewFingerprints(), tokens: newTable(verified), facts: newFacts(known)}
 }
 
 // FactsLife is how long facts are believed without a word of change. The revocation set remembers changes for twice
@@ -44,14 +68,11 @@ const neighbourWait = 2 * time.Second
 
 // Keeper begins, resumes, renews and ends sessions. It may be used by many goroutines.
 type Keeper struct {
+	*Memory
 	o       Options
-	marks   *secret.Fingerprints
-	tokens  *table
-	facts   *factsTable
 	flights singleflight.Group
 	later   chan func(context.Context) error
 	counts  counts
-	turn    atomic.Uint64 // of the keyring, when the table was last known to be good
 	copied  func(context.Context, *store.Tx, *portal.Tenant, portal.Client, portal.User) error
 }
 
@@ -63,16 +84,13 @@ func (k *Keeper) OnCopy(f func(context.Context, *store.Tx, *portal.Tenant, porta
 
 // New makes a Keeper.
 func New(o Options) *Keeper {
-	if o.Verified == 0 {
-		o.Verified = 2 << 20
-	}
-	if o.Known == 0 {
-		o.Known = 100_000
+	if o.Memory == nil {
+		o.Memory = NewMemory(o.Verified, o.Known)
 	}
 	if o.CutOff == nil {
 		o.CutOff = func() bool { return false }
 	}
-	return &Keeper{o: o, marks: secret.NewFingerprints(), tokens: newTable(o.Verified), facts: newFacts(o.Known), later: make(chan func(context.Context) error, 1024)}
+	return &Keeper{Memory: o.Memory, o: o, later: make(chan func(context.Context) error, 1024)}
 }
 
 // Run does what was put off behind requests until the context ends. Its errors go to failed; a lost "last active" is

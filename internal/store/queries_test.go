@@ -185,7 +185,7 @@ var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Deferred", "Device", "EndChallenge", "FactorAt", "Factors", "ForgetAttempts", "ForgetDevices",
 	"Knock", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor", "PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh",
-	"SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepLetters", "SweepLockouts", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done", "spend"}
+	"SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepLetters", "SweepLockouts", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done", "spend"}
 
 // Every statement is understood by a migrated database, and may be run by the role that runs it: a new one that needs a
 // right which is not granted fails here, and not at somebody's sign-in.

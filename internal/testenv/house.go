@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -34,6 +35,7 @@ type House struct {
 	Sessions *session.Keeper
 	Auth     *auth.Service
 	Mail     *Outgoing
+	Text     *OutgoingTexts
 
 	watermark uint64
 	redis     string
@@ -51,6 +53,7 @@ type Plan struct {
 	Clock       *Clock            // default: a new one
 	Keys        *secret.Keyring   // default: a new one
 	Mail        *Outgoing         // default: a new one
+	Text        *OutgoingTexts    // default: a new one
 	Breaches    password.Breaches // default: none is asked
 	Exempt      []netip.Prefix    // offices in which the limits by network do not hold; default: none
 }
@@ -108,11 +111,16 @@ func NewHouse(t testing.TB, p Plan) *House {
 	if h.Mail = p.Mail; h.Mail == nil {
 		h.Mail = &Outgoing{}
 	}
+	if h.Text = p.Text; h.Text == nil {
+		h.Text = &OutgoingTexts{}
+	}
 	h.Auth = auth.New(auth.Deps{Keys: h.Keys, Prefix: "/auth", Tenant: h.tenant(t), Origin: func(n *portal.Tenant) string { return "https://" + n.Canonical() },
 		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
 			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
 		}},
-		Store: h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+		Text:    auth.Texts{Sender: h.Text, Print: press(t).PrintText, Possible: func() bool { return !h.Text.None }},
+		Methods: factor.All(h.Keys.Codes(h.Clock.Now)),
+		Store:   h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
 		Exempt: func(c portal.Client) bool {
 			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
 		}})
@@ -124,7 +132,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 // also this gateway after a restart.
 func (h *House) Neighbour(t testing.TB) *House {
 	t.Helper()
-	return NewHouse(t, Plan{DB: &h.DB, Redis: h.redis, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys, Exempt: h.exempt, Mail: h.Mail})
+	return NewHouse(t, Plan{DB: &h.DB, Redis: h.redis, Policy: &h.Policy, Clock: h.Clock, Keys: h.Keys, Exempt: h.exempt, Mail: h.Mail, Text: h.Text})
 }
 
 // Hear reads the changes since the last time, as the feed does when it is woken.
