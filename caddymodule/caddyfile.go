@@ -362,7 +362,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	return block(d, "portalgate", at, map[string]option{
 		"public":         patterns(&h.Public),
-		"require":        h.requireOption,
+		"require":        requireOption(&h.RequireMFA, &h.RequireMFAWithin),
 		"graphql":        patterns(&h.GraphQL),
 		"upstream_token": bearerOption(&h.UpstreamToken, at),
 		"cross_site": func(d *caddyfile.Dispenser) error {

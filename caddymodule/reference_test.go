@@ -240,7 +240,7 @@ var (
 // would.
 func TestEveryRefusalStandsInAFixture(t *testing.T) {
 	sentences := map[string]string{} // and where it is written
-	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "breach.go", "matcher.go", "permission.go"} {
+	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "breach.go", "require.go", "matcher.go", "permission.go"} {
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, name, nil, 0)
 		if err != nil {

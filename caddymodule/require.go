@@ -24,14 +24,18 @@ const (
 	mostFresh  = 24 * time.Hour
 )
 
-// requireOption reads one line of guarded paths, with how fresh the second step must be or without.
-func (h *Handler) requireOption(d *caddyfile.Dispenser) error {
+// requireOption reads lines of guarded paths, with how fresh the second step must be or without.
+func requireOption(ever *[]string, fresh *[]Fresh) option {
+	return func(d *caddyfile.Dispenser) error { return requireMFA(d, ever, fresh) }
+}
+
+func requireMFA(d *caddyfile.Dispenser, ever *[]string, fresh *[]Fresh) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 || args[0] != "mfa" {
 		return d.Err("require is written `require mfa /path/*`, or `require mfa 5m /path/*`")
 	}
 	if args = args[1:]; strings.HasPrefix(args[0], "/") {
-		return addPatterns(d, "require mfa", args, &h.RequireMFA)
+		return addPatterns(d, "require mfa", args, ever)
 	}
 	within, err := caddy.ParseDuration(args[0])
 	if err != nil {
@@ -43,11 +47,11 @@ func (h *Handler) requireOption(d *caddyfile.Dispenser) error {
 	if len(args) == 1 {
 		return d.Errf("require mfa %s has no path: write `require mfa %s /path/*`", args[0], args[0])
 	}
-	fresh := Fresh{Within: caddy.Duration(within)}
-	if err := addPatterns(d, "require mfa", args[1:], &fresh.Paths); err != nil {
+	f := Fresh{Within: caddy.Duration(within)}
+	if err := addPatterns(d, "require mfa", args[1:], &f.Paths); err != nil {
 		return err
 	}
-	h.RequireMFAWithin = append(h.RequireMFAWithin, fresh)
+	*fresh = append(*fresh, f)
 	return nil
 }
 
