@@ -34,6 +34,7 @@ func init() {
 //		}
 //		keyring            <file>
 //		policy             default|review|nist
+//		mfa                off|optional|required
 //		realm              <name>
 //		prefix             <path>
 //		assertion_audience <name>
@@ -288,6 +289,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"redis":              with(one(&a.Redis), sub("redis", at, map[string]option{"plaintext_network": many(&a.PlaintextNetworks)})),
 		"keyring":            one(&a.Keyring),
 		"policy":             one(&a.Policy),
+		"mfa":                one(&a.MFA),
 		"realm":              one(&a.Realm),
 		"prefix":             one(&a.Prefix),
 		"assertion_audience": one(&a.AssertionAudience),
@@ -336,7 +338,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //
 //	portalgate [<matcher>] {
 //		public      <paths...>
-//		require mfa <paths...>
+//		require mfa [<freshness>] <paths...>
 //		graphql     <paths...>
 //		cross_site  <METHOD> <path>
 //		upstream_token jwt {
@@ -360,14 +362,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("portalgate takes a block, not %q", d.Val())
 	}
 	return block(d, "portalgate", at, map[string]option{
-		"public": patterns(&h.Public),
-		"require": func(d *caddyfile.Dispenser) error {
-			args := d.RemainingArgs()
-			if len(args) < 2 || args[0] != "mfa" {
-				return d.Err("require is written `require mfa /path/*`")
-			}
-			return addPatterns(d, "require mfa", args[1:], &h.RequireMFA)
-		},
+		"public":         patterns(&h.Public),
+		"require":        requireOption(&h.RequireMFA, &h.RequireMFAWithin),
 		"graphql":        patterns(&h.GraphQL),
 		"upstream_token": bearerOption(&h.UpstreamToken, at),
 		"cross_site": func(d *caddyfile.Dispenser) error {

@@ -30,6 +30,10 @@ type Handler struct {
 	// case folded, slashes collapsed. Default: none.
 	RequireMFA []string `json:"require_mfa,omitempty"`
 
+	// Paths, compared as those of `require_mfa`, that are forwarded only when the second factor was shown not long ago. Of
+	// several that a path meets the shortest time holds. Default: none.
+	RequireMFAWithin []Fresh `json:"require_mfa_within,omitempty"`
+
 	// Paths, with everything below them, whose refusals are written as GraphQL errors, and whose WebSockets are refused
 	// for now. Default: none.
 	GraphQL []string `json:"graphql,omitempty"`
@@ -122,7 +126,17 @@ func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
 		return out
 	}
 	rules.Public = read("public", h.Public)
-	rules.MFA = admission.Guarding(read("require", h.RequireMFA))
+	rules.MFA = admission.GuardingWithin(read("require", h.RequireMFA), 0)
+	for _, f := range h.RequireMFAWithin {
+		within := time.Duration(f.Within)
+		if within < leastFresh || within > mostFresh {
+			wrong.add(bad("require", "%s is not between 1m and 24h; leave the time out where the second step counts for the whole session", within))
+		}
+		if len(f.Paths) == 0 {
+			wrong.add(bad("require", "a freshness of %s has no path", within))
+		}
+		rules.MFA = append(rules.MFA, admission.GuardingWithin(read("require", f.Paths), within)...)
+	}
 	rules.GraphQL = admission.Guarding(read("graphql", h.GraphQL))
 	for _, p := range h.Public {
 		if p == "/*" {

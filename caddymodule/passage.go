@@ -116,8 +116,8 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
 		return
 	}
-	if a.MFA && id.MFAAt.IsZero() {
-		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in, and your account has none yet."})
+	if a.MFA && stale(id.MFAAt, a.Client.At, a.Within) {
+		h.w.site.Fail(w, r, v, errSecondStep)
 		return
 	}
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)

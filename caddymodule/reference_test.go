@@ -230,6 +230,7 @@ var elsewhere = map[string]string{
 	"the gate stands in `http://` sites only": "needs a database with tenants",
 	"has no path; make a filter":              "JSON, in TestNumbersOfJSONAreJudgedToo",
 	"%T is no source":                         "a foreign module in the namespace",
+	"a freshness of %s has no path":           "JSON, in TestAFreshnessIsATimeAndPaths",
 	"panic: %v":                               "while a request is served",
 	"no placeholders in this request":         "while a request is served",
 	"no portalgate app: %w":                   "while a certificate is asked for",
@@ -245,7 +246,7 @@ var (
 // would.
 func TestEveryRefusalStandsInAFixture(t *testing.T) {
 	sentences := map[string]string{} // and where it is written
-	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "breach.go", "matcher.go", "permission.go"} {
+	for _, name := range []string{"caddyfile.go", "settings.go", "limits.go", "observe.go", "endpoint.go", "proxies.go", "order.go", "stranded.go", "handler.go", "redis.go", "app.go", "breach.go", "require.go", "matcher.go", "permission.go"} {
 		set := token.NewFileSet()
 		file, err := parser.ParseFile(set, name, nil, 0)
 		if err != nil {

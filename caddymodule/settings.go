@@ -63,6 +63,14 @@ func (a *App) resolve() (settings, error) {
 		s.policy = portal.DefaultPolicy()
 		complain(bad("policy", "%q is none; write default, review or nist", a.Policy))
 	}
+	if a.MFA != "" {
+		m, ok := portal.ParseMFA(a.MFA)
+		if !ok {
+			complain(bad("mfa", "%q is none; write off, optional or required", a.MFA))
+		} else {
+			s.policy.MFA = m
+		}
+	}
 	complain(a.numbers(&s.policy))
 	complain(a.Lockout.lay(&s.policy.Lockout))
 	complain(a.Limits.lay(&s.policy.Limits))

@@ -138,6 +138,8 @@ func (m *settingsSource) complete() error {
 
 // jsonOnly are fields without a subdirective, with the reason.
 var jsonOnly = map[string]string{
+	"http.handlers.portalgate require_mfa_within[].within": "part of `require mfa <freshness> <paths...>`",
+	"http.handlers.portalgate require_mfa_within[].paths":  "part of `require mfa <freshness> <paths...>`",
 	"portalgate places":                            "written by the adapter",
 	"http.handlers.portalgate places":              "written by the adapter",
 	"http.handlers.portalgate_mail_events places":  "written by the adapter",

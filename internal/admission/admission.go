@@ -104,7 +104,7 @@ const (
 type Rules struct {
 	Prefix    string // of the portal's own pages
 	Public    []Pattern
-	MFA       []Pattern
+	MFA       []Guard
 	GraphQL   []Pattern
 	CrossSite []Exception
 	LinkPages []string // below the prefix: opened with a link from a mail
@@ -135,6 +135,7 @@ type Admitted struct {
 	Public  bool
 	Foreign bool // cross_site: forwarded without session and identity
 	MFA     bool
+	Within  time.Duration // how long ago the second step may have been shown; zero: at any time in the session
 	GraphQL bool
 
 	Nameless bool // a form of a link page, of which the browser says nothing but Origin: null
@@ -222,7 +223,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 	guard := guardForm(raw)
 	a.Gate = below(raw, u.Prefix) || raw == "/.well-known/change-password"
 	a.GraphQL = guarded(u.GraphQL, guard, true)
-	a.MFA = guarded(u.MFA, guard, false)
+	a.MFA, a.Within = second(u.MFA, guard)
 	// What guards is wide: a path that is guarded in any reading is never public in another.
 	if below(guard, strings.ToLower(u.Prefix)) && !a.Gate {
 		return errMisread

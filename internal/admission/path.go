@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -57,6 +58,34 @@ func guarded(patterns []Pattern, wide string, deep bool) bool {
 		}
 	}
 	return false
+}
+
+// Guard is a path that needs a second step, and how long ago it may have been shown.
+type Guard struct {
+	Pattern
+	Within time.Duration // zero: at any time in the session
+}
+
+// GuardingWithin makes guards of patterns, in the wide form that guards use.
+func GuardingWithin(patterns []Pattern, within time.Duration) (out []Guard) {
+	for _, p := range Guarding(patterns) {
+		out = append(out, Guard{p, within})
+	}
+	return out
+}
+
+// second says whether a path needs a second step, and how fresh: of all the guards that it meets the strictest holds.
+func second(guards []Guard, wide string) (needed bool, within time.Duration) {
+	for _, g := range guards {
+		if !guarded([]Pattern{g.Pattern}, wide, false) {
+			continue
+		}
+		needed = true
+		if g.Within > 0 && (within == 0 || g.Within < within) {
+			within = g.Within
+		}
+	}
+	return needed, within
 }
 
 // below says whether a path is another or stands below it.

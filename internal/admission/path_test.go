@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -41,7 +42,7 @@ func patterns(t testing.TB, list ...string) (out []Pattern) {
 func rules(t testing.TB) *Rules {
 	t.Helper()
 	return &Rules{
-		Prefix: "/auth", Public: patterns(t, "/public/*", "/favicon.ico"), MFA: Guarding(patterns(t, "/billing/*", "/Admin")), GraphQL: Guarding(patterns(t, "/graphql")),
+		Prefix: "/auth", Public: patterns(t, "/public/*", "/favicon.ico"), MFA: GuardingWithin(patterns(t, "/billing/*", "/Admin"), 0), GraphQL: Guarding(patterns(t, "/graphql")),
 		CrossSite: []Exception{{"POST", "/payment/return"}, {"POST", "/graphql/hook"}, {"POST", "/billing/hook"}},
 	}
 }
@@ -228,4 +229,32 @@ func FuzzPath(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Of all the guards that a path meets the strictest holds, in every spelling of the path.
+func TestTheStrictestFreshnessHolds(t *testing.T) {
+	u := rules(t)
+	u.MFA = append(GuardingWithin(patterns(t, "/billing/*"), 0), append(GuardingWithin(patterns(t, "/billing/pay/*", "/bank"), 5*time.Minute), GuardingWithin(patterns(t, "/billing/pay/now", "/*"), time.Hour)...)...)
+	for target, want := range map[string]time.Duration{"/billing/list": time.Hour, "/billing/pay/now": 5 * time.Minute, "/BILLING//pay%2Fnow": 5 * time.Minute, "/bank": 5 * time.Minute, "/orders": time.Hour} {
+		r, err := asked(t, "GET", target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := arrive(town(0), r, Wire{})
+		if err == nil {
+			err = u.Admit(r, &a)
+		}
+		if err != nil || !a.MFA || a.Within != want {
+			t.Errorf("%s: %t within %s, want %s, %v", target, a.MFA, a.Within, want, err)
+		}
+	}
+	u.MFA = u.MFA[:1]
+	r, err := asked(t, "GET", "/billing/list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := arrive(town(0), r, Wire{})
+	if err = errors.Join(err, u.Admit(r, &a)); err != nil || !a.MFA || a.Within != 0 {
+		t.Errorf("without a time: %t within %s, %v", a.MFA, a.Within, err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -73,18 +74,27 @@ func (s *Stamper) Prepare(id portal.Identity, origin string) (*Stamped, error) {
 	}}, nil
 }
 
-// methods adds "mfa" when two kinds of proof were shown.
-func methods(a []portal.AMR) []portal.AMR {
-	kinds := map[portal.AMR]bool{}
-	for _, m := range a {
-		if m != portal.AMRMulti {
-			kinds[m] = true
+// order is that of contract 6. What a guest module adds comes after the kinds that we bring along, and "mfa" last.
+var order = []portal.AMR{portal.AMRPassword, portal.AMROTP, portal.AMRWebAuthn, portal.AMREmail, portal.AMRSMS, portal.AMRBackup}
+
+// methods lists what was shown, each once and in the order of the contract, whatever the order in which it was. "mfa" is
+// there when a sign-in has shown two proofs that count, or one that stands for two; a code by mail is listed and is none
+// (NIST SP 800-63B-4 section 3.1.3.1).
+func methods(shown []portal.AMR) (out []portal.AMR) {
+	for _, m := range order {
+		if slices.Contains(shown, m) {
+			out = append(out, m)
 		}
 	}
-	if len(kinds) >= 2 {
-		return append(append([]portal.AMR{}, a...), portal.AMRMulti)
+	for _, m := range shown {
+		if m != portal.AMRMulti && !slices.Contains(out, m) {
+			out = append(out, m)
+		}
 	}
-	return a
+	if slices.Contains(shown, portal.AMRMulti) {
+		out = append(out, portal.AMRMulti)
+	}
+	return out
 }
 
 // encode percent-encodes every byte outside %x21-7E, and space, percent and comma, so that no value can split or

@@ -202,3 +202,21 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// Contract 6: one order, whatever the order in which somebody has shown what, and "mfa" once.
+func TestTheMethodsAreListedInOneOrder(t *testing.T) {
+	t.Parallel()
+	for shown, want := range map[string]string{
+		"pwd": "pwd", "pwd,otp,mfa": "pwd,otp,mfa", "mfa,otp,pwd": "pwd,otp,mfa", "webauthn,mfa": "webauthn,mfa", "pwd,backup,mfa,otp": "pwd,otp,backup,mfa",
+		"sms,email,webauthn,otp,pwd,mfa,backup": "pwd,otp,webauthn,email,sms,backup,mfa", "pwd,email": "pwd,email", "pwd,card,otp,mfa": "pwd,otp,card,mfa", "otp,otp": "otp",
+	} {
+		var amr []portal.AMR
+		for m := range strings.SplitSeq(shown, ",") {
+			amr = append(amr, portal.AMR(m))
+		}
+		before := portal.JoinAMR(amr)
+		if got := portal.JoinAMR(methods(amr)); got != want || portal.JoinAMR(amr) != before {
+			t.Errorf("%s is listed as %s, want %s", shown, got, want)
+		}
+	}
+}
