@@ -165,7 +165,6 @@ var hosts = []string{
 	"github.com", "go.dev", "pkg.go.dev", "golang.org", // sources, documentation
 	"caddyserver.com", "developer.mozilla.org", "www.postgresql.org", "systemd.io", "prometheus.io",
 	"www.w3.org", "json-schema.org", "www.apache.org", "keepachangelog.com", "semver.org", "pages.nist.gov", "owasp.org", "www.rfc-editor.org",
-	"api.pwnedpasswords.com",                                        // where stolen passwords are asked about, if the operator says so
 	"api.twilio.com",                                                // who carries text messages, if the operator says so
 	"api.pwnedpasswords.com",                                        // where stolen passwords are asked about, if the operator says so
 	"sns.eu-central-1.amazonaws.com", "sns.us-east-1.amazonaws.com", // of which certificates are asked for, and those of one region not at another
