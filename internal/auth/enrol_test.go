@@ -154,7 +154,7 @@ func TestABackupCodeWorksOnceAndForItsOwnPerson(t *testing.T) {
 	tenant := testenv.Tenant(t)
 	h.Person(t, tenant, testenv.Visitor{})
 	h.Person(t, tenant, testenv.Visitor{Email: "bob@buyer.example"})
-	_, a, codes := withApp(t, h, &tenant, "ann@buyer.example")
+	_, _, codes := withApp(t, h, &tenant, "ann@buyer.example")
 	_, _, bobs := withApp(t, h, &tenant, "bob@buyer.example")
 	b := open(h, &tenant, "203.0.113.9")
 	h.Courier(t, tenant.ID)
