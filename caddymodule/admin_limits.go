@@ -141,7 +141,11 @@ func (k *clerk) list(ctx context.Context, slug string, out *standing) error {
 			if !known {
 				email = "an address that nobody has"
 			}
-			for _, o := range k.ofPurse(s.slug, email, r.Lockout, r.Device, known) {
+			of := k.ofPurse
+			if r.Second {
+				of = k.ofCodes
+			}
+			for _, o := range of(s.slug, email, r.Lockout, r.Device, known) {
 				if !known {
 					o.Command = "" // the table keeps a digest, and the address cannot be had from it
 				}

@@ -39,7 +39,7 @@ type App struct {
 	// `default`. `portalgate doctor` says what the choice means.
 	Policy string `json:"policy,omitempty"`
 
-	// How much is asked for a second step at tenants that have decided nothing with `portalgate policy set mfa`: `off`
+	// How much is asked for a second step at tenants that have decided nothing with `portalgate policy set mfa required` and its like: `off`
 	// (nobody is asked, and nobody can add one), `optional` (who has one is asked) or `required` (who has none is led
 	// through adding one). Default: `optional`.
 	MFA string `json:"mfa,omitempty"`

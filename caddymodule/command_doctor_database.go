@@ -71,6 +71,7 @@ func (d *doctor) examineTenants(ctx context.Context, s *store.Store) {
 		return
 	}
 	d.found.add("tenants", fine, "%s with %s", count(len(rows), "tenant"), count(hosts, "host"))
+	d.examineSecond(ctx, s, rows)
 }
 
 // examineKeys looks at the keyring; without a database it cannot say whether the keys are the right ones.

@@ -13,9 +13,10 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	return group("policy", "Shows and sets what may change at run time", "  portalgate policy show --tenant acme\n  portalgate policy set registration open --tenant acme",
-		group("set", "Sets one thing, on every gateway within 2 seconds", "  portalgate policy set registration open --tenant acme", policyRegistration()),
-		policyShow())
+	return group("policy", "Shows and sets what may change at run time", "  portalgate policy show --tenant acme\n  portalgate policy set registration open --tenant acme\n  portalgate policy set mfa required --tenant acme --grace 14d",
+		group("set", "Sets one thing, on every gateway within 2 seconds", "  portalgate policy set registration open --tenant acme\n  portalgate policy set mfa required --tenant acme --grace 14d",
+			append([]*cobra.Command{policyRegistration(), policyMFA()}, policySwitches()...)...),
+		policyShow(), policyPreview(), policyPause())
 }
 
 func policyRegistration() *cobra.Command {
@@ -61,8 +62,9 @@ func policyShow() *cobra.Command {
 		if err != nil {
 			return explained(err)
 		}
-		return d.print(c, map[string]any{"tenant": tenant, "mode": t.Mode, "registration": t.Registration, "home": t.Home, "mail_region": t.Region}, func(w io.Writer) {
+		return d.print(c, map[string]any{"tenant": tenant, "mode": t.Mode, "registration": t.Registration, "home": t.Home, "mail_region": t.Region, "mfa": t.MFA}, func(w io.Writer) {
 			fmt.Fprintf(w, "mode\t%s\nregistration\t%s\nhost of links in mails\t%s\nmail region\t%s\n", t.Mode, t.Registration, orNone(t.Home, "the first of its hosts"), orNone(t.Region, "none"))
+			tellMFA(w, t.MFA)
 		})
 	})
 	c.Flags().StringVar(&tenant, "tenant", "", "slug of the tenant")

@@ -15,7 +15,7 @@ import (
 
 func userCommand() *cobra.Command {
 	return group("user", "Adds, shows and helps people", "  portalgate user list --tenant acme\n  portalgate user revoke-sessions --tenant acme --email ann@buyer.example --reason \"lost laptop\"",
-		userAdd(), userInvite(), userRecover(), userList(), userShow(), userPassword(), userRevoke(), userUnlock(), userVerify())
+		userAdd(), userInvite(), userRecover(), userList(), userShow(), userPassword(), userRevoke(), userUnlock(), userResetMFA(), userVerify())
 }
 
 // who are the flags that name a person.
@@ -130,13 +130,16 @@ func userShow() *cobra.Command {
 		d desk
 		p who
 	)
-	c := command("show", "Shows a person: state, last sign-in, pauses, open sessions", "  portalgate user show --tenant acme --email ann@buyer.example", takes(), func(c *cobra.Command, _ []string) error {
+	c := command("show", "Shows a person: state, last sign-in, pauses, open sessions, second steps", "  portalgate user show --tenant acme --email ann@buyer.example", takes(), func(c *cobra.Command, _ []string) error {
 		type shown struct {
 			userRow
-			LastSignIn *time.Time `json:"last_sign_in"`
-			Sessions   int        `json:"sessions"`
-			Failures   int        `json:"failures"`
-			PausedTo   *time.Time `json:"paused_until"`
+			LastSignIn *time.Time  `json:"last_sign_in"`
+			Sessions   int         `json:"sessions"`
+			Failures   int         `json:"failures"`
+			PausedTo   *time.Time  `json:"paused_until"`
+			Second     []factorRow `json:"second_steps"`
+			SecondTo   *time.Time  `json:"second_step_paused_until"`
+			Claims     bool        `json:"erp_claims_second_step"`
 		}
 		var out []shown
 		err := d.person(c.Context(), p, func(x *store.Tx, e portal.Email, rows []store.Account) error {
@@ -144,8 +147,19 @@ func userShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			factors, err := x.FactorsOf(c.Context(), rows[0].User.ID)
+			if err != nil {
+				return err
+			}
+			claims, err := x.Claims(c.Context(), rows[0].User.ID)
+			if err != nil {
+				return err
+			}
 			for _, a := range rows {
-				r := shown{userRow: row(a), Failures: purses[""].Failures}
+				r := shown{userRow: row(a), Failures: purses[""].Failures, Second: factorRows(factors), Claims: claims}
+				if until := purses[store.SecondPurse].RestsUntil; until.After(time.Now()) {
+					r.SecondTo = &until
+				}
 				if until := purses[""].RestsUntil; until.After(time.Now()) {
 					r.PausedTo = &until
 				}
@@ -186,6 +200,18 @@ func userShow() *cobra.Command {
 				}
 				fmt.Fprintf(w, "id\t%s\ne-mail\t%s\nname\t%s\nrole\t%s\ncompany\t%s\nconfirmed\t%s\nstate\t%s\nlast sign-in\t%s\nopen sessions\t%d\nwrong passwords\t%d\npaused\t%s\n",
 					r.ID, r.Email, r.Name, r.Role, r.Company, yes(r.Verified), r.State, last, r.Sessions, r.Failures, paused)
+				if len(r.Second) == 0 {
+					fmt.Fprintf(w, "second steps\tnone\n")
+				}
+				for _, f := range r.Second {
+					fmt.Fprintf(w, "second step\t%s\n", f)
+				}
+				if r.SecondTo != nil {
+					fmt.Fprintf(w, "codes paused\tuntil %s; `portalgate user unlock` ends it\n", stamp(*r.SecondTo))
+				}
+				if r.Claims {
+					fmt.Fprintf(w, "ERP\tsays that there is a second step; it is asked for a code, or led through adding one, at the next sign-in\n")
+				}
 			}
 		})
 	})

@@ -124,7 +124,7 @@ func (a *App) passwords(p *portal.Policy) error {
 	if least != 0 && (least < 8 || least > 64) {
 		all.add(bad(option, "%d is not between 8 and 64", least))
 	} else if least != 0 {
-		p.PasswordMin = least
+		p.PasswordMin, p.PasswordWithSecond = least, 0 // the operator has said what holds
 	}
 	if rules.Score < 0 || rules.Score > 4 {
 		all.add(bad("password score", "%d is not between 1 and 4", rules.Score))

@@ -20,6 +20,7 @@ var theMeter = meter{}
 // The metrics. Labels are bounded: never a person, an address or a tenant.
 var (
 	metricSignIns   = prometheus.NewDesc("portalgate_sign_ins_total", "Sign-ins by password, by what came of them.", []string{"result"}, nil)
+	metricSecond    = prometheus.NewDesc("portalgate_second_steps_total", "Answers at the second step, and passkeys at the door, by kind and by what came of them: right, wrong.", []string{"method", "result"}, nil)
 	metricRefused   = prometheus.NewDesc("portalgate_refused_total", "Requests that were refused, by the limit that did, or by the code of the answer.", []string{"rule"}, nil)
 	metricSessions  = prometheus.NewDesc("portalgate_sessions_total", "Sessions, by what happened: read from the database, renewed, reused, ended.", []string{"event"}, nil)
 	metricHashing   = prometheus.NewDesc("portalgate_hashing", "Password checks now: running, waiting.", []string{"state"}, nil)
@@ -39,7 +40,7 @@ var (
 
 // Describe lists the metrics.
 func (meter) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricSignIns, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp, metricMailHeard, metricTexts, metricTextTime, metricTextUp} {
+	for _, d := range []*prometheus.Desc{metricSignIns, metricSecond, metricRefused, metricSessions, metricHashing, metricHashed, metricBreach, metricStreams, metricStale, metricPool, metricTrips, metricDegraded, metricNeighbour, metricMails, metricMailTime, metricMailUp, metricMailHeard, metricTexts, metricTextTime, metricTextUp} {
 		to <- d
 	}
 }
@@ -47,6 +48,7 @@ func (meter) Describe(to chan<- *prometheus.Desc) {
 // Collect reads the counters, summed over all worlds of the process.
 func (meter) Collect(to chan<- prometheus.Metric) {
 	signIns, sessions, stopped, breaches := map[string]int64{}, map[string]int64{}, map[string]int64{}, map[string]int64{}
+	seconds := map[[2]string]int64{}
 	once := map[any]bool{} // parts that several worlds share
 	up := map[string]bool{}
 	var running, waiting, done, refused, streams, connections, trips, degraded int64
@@ -55,6 +57,10 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 		for result, n := range x.auth.Counts() {
 			signIns[result] += n
 		}
+		for kind, n := range x.auth.SecondSteps() {
+			seconds[[2]string{string(kind), "wrong"}] += n[0]
+			seconds[[2]string{string(kind), "right"}] += n[1]
+		}
 		for event, n := range x.keeper.Counts() {
 			sessions[event] += n
 		}
@@ -62,6 +68,8 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 			stopped[l.Name] += 0 // a rule that has not refused yet is there to be watched
 		}
 		stopped[auth.RuleLockout] += 0
+		stopped[auth.RuleSecond] += 0
+		stopped[auth.RuleCodes] += 0
 		if !once[x.refused] {
 			once[x.refused] = true
 			for rule, n := range x.refused.Counts() {
@@ -91,6 +99,9 @@ func (meter) Collect(to chan<- prometheus.Metric) {
 	}
 	for result, n := range signIns {
 		count(metricSignIns, n, result)
+	}
+	for labels, n := range seconds {
+		count(metricSecond, n, labels[0], labels[1])
 	}
 	for rule, n := range stopped {
 		count(metricRefused, n, rule)

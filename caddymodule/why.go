@@ -214,8 +214,13 @@ func (k *clerk) whyEmail(ctx context.Context, s shop, email portal.Email) (out [
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			out = append(out, k.ofPurse(s.slug, email, purses[name], name != "", len(rows) > 0)...)
+			out = append(out, k.purse(s.slug, email, name, purses[name], len(rows) > 0)...)
 		}
+		second, err := k.ofSecond(ctx, x, tenant, email, rows)
+		if err != nil {
+			return err
+		}
+		out = append(out, second...)
 		return nil
 	})
 	if err == nil && tenant.Suspended && len(out) > 0 {
@@ -339,6 +344,7 @@ func clearing(slug, network string) string {
 var endWords = map[portal.EndReason]string{
 	portal.EndSignOut: "the person signed out", portal.EndRevoked: "the person ended it from the list of devices", portal.EndOperator: "an operator ended it",
 	portal.EndPasswordChange: "the password was changed", portal.EndReplaced: "the same browser signed in again", portal.EndReuse: "a replaced cookie came back, as when one was stolen",
+	portal.EndStepUp: "the person has shown a second step and went on in another session", portal.EndFactor: "a second step was taken away", portal.EndDisowned: "its owner said in a mail that it was not them",
 	portal.EndTooMany: "the person signed in on more devices than may be at once", portal.EndUser: "the person may not be here any more", portal.EndExpired: "its time was over",
 }
 
@@ -375,26 +381,4 @@ func (k *clerk) whySession(ctx context.Context, s shop, id portal.SessionID) (ou
 		return nil
 	})
 	return out, err
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC().Truncate(time.Second)
-	return &t
-}
-
-// short writes a duration without the zeros: 15m, 2h, 1h30m.
-func short(d time.Duration) string {
-	s := d.Round(time.Second).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

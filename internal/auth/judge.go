@@ -11,11 +11,20 @@ import (
 // product are words that stand on every page and are nobody's secret.
 var product = []string{"portalgate", "customer portal", "portal"}
 
+// PasswordMin is the least number of characters in a new password of a tenant's people: the policy's, and under `policy
+// nist` eight where nobody there signs in with it alone (SP 800-63B-4 section 3.1.1.2). The pages say the same number.
+func PasswordMin(p portal.Policy, t *portal.Tenant) int {
+	if p.PasswordWithSecond > 0 && p.PasswordWithSecond < p.PasswordMin && t.MFA.Everybody(p.MFA) {
+		return p.PasswordWithSecond
+	}
+	return p.PasswordMin
+}
+
 // Rules are the rules for a new password of a person, from what is known of them and the tenant: they are the same at
 // every door, the operator's among them.
 func Rules(p portal.Policy, t *portal.Tenant, u portal.User) password.Policy {
 	known := append([]string{u.Email, u.FirstName, u.LastName, u.Name(), t.Slug, t.Name}, t.Hosts...)
-	return password.Policy{Min: p.PasswordMin, Max: p.PasswordMax, Score: p.PasswordScore, Context: append(known, product...)}
+	return password.Policy{Min: PasswordMin(p, t), Max: p.PasswordMax, Score: p.PasswordScore, Context: append(known, product...)}
 }
 
 // judge says whether a text may become a password. The same rules stand at every door: a change, the end of a temporary

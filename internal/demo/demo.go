@@ -220,6 +220,11 @@ func (w *World) furnish(ctx context.Context) error {
 			if err := x.AddTenant(ctx, t.slug, t.name, by); err != nil {
 				return err
 			}
+			if t.slug == "acme" { // people there can try every kind; nobody has one yet
+				if err := x.SetMFA(ctx, portal.MFAPolicy{EmailCodes: true, Remember: true}, map[string]string{"email_codes": "on", "remember_device": "on"}, by); err != nil {
+					return err
+				}
+			}
 			for _, h := range HostsOf(t.slug) {
 				if err := x.AddHost(ctx, h, by); err != nil {
 					return err

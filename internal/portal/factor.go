@@ -74,6 +74,17 @@ func (p MFAPolicy) For(r Role, otherwise MFA) MFA {
 	return m
 }
 
+// Everybody says whether nobody of a tenant signs in with a password alone: a second step that counts is required of
+// every role, nobody may put it off, and no device is spared it.
+func (p MFAPolicy) Everybody(otherwise MFA) bool {
+	for _, r := range []Role{RoleAdmin, RoleUser, RoleApprover, ""} {
+		if p.For(r, otherwise) != MFARequired {
+			return false
+		}
+	}
+	return p.GraceDays == 0 && !p.EmailCodes && !p.Remember
+}
+
 // Allows says whether a tenant lets a kind be used: codes by mail and text message only where it has turned them on
 // (NIST SP 800-63B-4 section 3.1.3.1 has mail not count at all, and text messages with a warning).
 func (p MFAPolicy) Allows(k FactorKind) bool {

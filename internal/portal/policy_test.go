@@ -29,7 +29,7 @@ func TestTheNumbersOfThePolicies(t *testing.T) {
 	nist := def
 	nist.AccessLife, nist.RefreshGrace = 10*time.Minute, 10*time.Second
 	nist.Idle, nist.RememberIdle, nist.RememberAbsolute = time.Hour, time.Hour, day
-	nist.PasswordMin = 15
+	nist.PasswordMin, nist.PasswordWithSecond = 15, 8
 	for name, c := range map[string]struct{ got, want portal.Policy }{
 		"default": {portal.DefaultPolicy(), def}, "review": {portal.ReviewPolicy(), review}, "nist": {portal.NISTPolicy(), nist},
 	} {

@@ -97,21 +97,22 @@ type Brand struct {
 // Policy holds the numbers of one realm. Zero values are never used: DefaultPolicy is the decisions table of the
 // mission, NISTPolicy takes, row by row, the stricter of it and NIST SP 800-63B-4.
 type Policy struct {
-	AccessLife       time.Duration // life of an access token
-	RenewBefore      time.Duration // renewal starts this long before its end
-	RefreshGrace     time.Duration // a replaced refresh token still yields its successor this long
-	Idle             time.Duration // a session without requests ends
-	Absolute         time.Duration // a session ends, however busy
-	RememberIdle     time.Duration // the same two with "keep me signed in"
-	RememberAbsolute time.Duration
-	SessionsPerUser  int // alive at once; the oldest ends
-	PasswordMin      int // code points
-	PasswordMax      int // code points
-	PasswordScore    int // the least strength of a new password, 0 to 4
-	AttemptLife      time.Duration
-	MFA              MFA // of tenants that have said nothing else
-	Lockout          LockoutRule
-	Limits           Limits
+	AccessLife         time.Duration // life of an access token
+	RenewBefore        time.Duration // renewal starts this long before its end
+	RefreshGrace       time.Duration // a replaced refresh token still yields its successor this long
+	Idle               time.Duration // a session without requests ends
+	Absolute           time.Duration // a session ends, however busy
+	RememberIdle       time.Duration // the same two with "keep me signed in"
+	RememberAbsolute   time.Duration
+	SessionsPerUser    int // alive at once; the oldest ends
+	PasswordMin        int // code points
+	PasswordWithSecond int // code points, where everybody has to show a second step; 0: no difference
+	PasswordMax        int // code points
+	PasswordScore      int // the least strength of a new password, 0 to 4
+	AttemptLife        time.Duration
+	MFA                MFA // of tenants that have said nothing else
+	Lockout            LockoutRule
+	Limits             Limits
 }
 
 // DefaultPolicy is the default column of the decisions.
@@ -157,7 +158,7 @@ func NISTPolicy() Policy {
 	}
 	p.RememberIdle = time.Hour
 	p.RememberAbsolute = 24 * time.Hour
-	p.PasswordMin = 15
+	p.PasswordMin, p.PasswordWithSecond = 15, 8
 	return p
 }
 

@@ -233,19 +233,19 @@ func (x *Tx) SetByMail(_ context.Context, users []portal.UserID, by bool) error 
 	return nil
 }
 
-// secondPurse is the purse of guesses at second proofs: apart from the password's, shared by every kind of code and every
+// SecondPurse is the purse of guesses at second proofs, with the device behind it where the account knows it: apart from the password's, shared by every kind of code and every
 // door (RL-06, RL-07, BKP-03), and of a known device its own.
-const secondPurse = "second:"
+const SecondPurse = "second:"
 
 // SpendCode pays for one guess at a second proof, as SpendTry does for a password.
 func (x *Tx) SpendCode(ctx context.Context, e portal.Email, device portal.DeviceID) (Try, error) {
-	return x.spend(ctx, e, secondPurse+string(device))
+	return x.spend(ctx, e, SecondPurse+string(device))
 }
 
 // CodeRest is until when that purse rests; zero: it does not.
 func (x *Tx) CodeRest(ctx context.Context, e portal.Email, device portal.DeviceID) (until time.Time, err error) {
 	err = x.tx.QueryRow(ctx, `select coalesce(max(rests_until), 'epoch'::timestamptz) from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3 and rests_until > $4`,
-		x.tenant, account(x.tenant, e), secondPurse+string(device), x.now).Scan(&until)
+		x.tenant, account(x.tenant, e), SecondPurse+string(device), x.now).Scan(&until)
 	if err != nil {
 		return until, fmt.Errorf("looking for a rest: %w", err)
 	}
@@ -254,14 +254,14 @@ func (x *Tx) CodeRest(ctx context.Context, e portal.Email, device portal.DeviceI
 
 // ReturnCode empties that purse after a right answer.
 func (x *Tx) ReturnCode(_ context.Context, e portal.Email, device portal.DeviceID) error {
-	x.tx.Later("handing a try back", `delete from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), secondPurse+string(device))
+	x.tx.Later("handing a try back", `delete from portalgate.lockouts where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), SecondPurse+string(device))
 	return nil
 }
 
 // RefundCode takes back exactly one paid guess: it was not checked.
 func (x *Tx) RefundCode(_ context.Context, e portal.Email, device portal.DeviceID) error {
 	x.tx.Later("refunding a try", `update portalgate.lockouts set failures = greatest(failures - 1, 0), rests_until = null
-		where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), secondPurse+string(device))
+		where tenant_id = $1 and account = $2 and purse = $3`, x.tenant, account(x.tenant, e), SecondPurse+string(device))
 	return nil
 }
 

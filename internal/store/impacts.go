@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,6 +35,23 @@ func (x *Tx) FactorsOf(ctx context.Context, user portal.UserID) ([]portal.Factor
 		}
 		return f, nil
 	})
+}
+
+// MFA is what a tenant has decided about second steps, as a command reads it before it changes it: nobody else's change
+// comes in between.
+func (x *Tx) MFA(ctx context.Context) (p portal.MFAPolicy, err error) {
+	var b []byte
+	err = x.tx.QueryRow(ctx, `select value from portalgate.settings where tenant_id = $1 and key = 'mfa' for update`, x.tenant).Scan(&b)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return p, nil
+	case err != nil:
+		return p, fmt.Errorf("reading the second-step policy: %w", err)
+	}
+	if err = json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("reading the second-step policy: %w", err)
+	}
+	return p, nil
 }
 
 // Claims says whether the ERP's rows of a person say that there is a second step, and nobody has dealt with that.
