@@ -20,7 +20,7 @@ import (
 type Scene struct {
 	Tenant  portal.TenantID
 	Portal  string        // what the tenant is called
-	Origin  string        // scheme, host and port of the address bar
+	Origin  string        // scheme, host and port of the address bar, to the letter: without the port that is the scheme's
 	Host    string        // its host without the port: the RP ID of passkeys (WA-04)
 	User    portal.UserID // empty: nobody is known yet, a sign-in by passkey
 	Email   string        // the person's address
@@ -74,7 +74,7 @@ type Challenge struct {
 	State  []byte // nil: nothing to remember, the factor's state is enough
 	Tries  int    // answers that may be checked, at most
 	Life   time.Duration
-	Show   any    // what the page shows: JSON options for a passkey, a Sheet for an app; nil: a field is enough
+	Show   any    // what the page shows: json.RawMessage for a passkey, Sheet for an app, []string for backup codes; nil: a field is enough
 	Letter *Code  // a code that must travel
 	To     string // where it travels, masked, for the page
 }
@@ -110,9 +110,11 @@ var (
 	ErrUsed    = errors.New("the answer was used before")
 	ErrInput   = errors.New("this is no answer") // wrong by its form: nothing was checked
 	ErrContact = errors.New("not a telephone number")
+	ErrNone    = errors.New("nobody can be asked this way") // there is no factor, or it leads nowhere now
 )
 
-// DriftError is a wrong answer that would have been right at another time: the clock of the person's device is off.
+// DriftError is a wrong answer that would have been right at another time: the clock of the person's device is off. Of a
+// code that is still to come it tells while the app is set up only: whoever heard it later of a guess would wait for it.
 type DriftError struct{ Off time.Duration }
 
 // Error says by how much.
@@ -126,8 +128,9 @@ type Method interface {
 	Kind() portal.FactorKind
 	Traits() Traits
 
-	// Setup begins an enrolment. Nothing counts until Confirm; called again with the state that it gave before, it shows
-	// the same again (ux 33). have are the factors of this kind that the person has.
+	// Setup begins an enrolment. Nothing counts until Confirm; called again with the state that it gave before, it goes on
+	// with it: the same key is shown again (ux 33), a code is sent again, backup codes are drawn anew. have are the factors
+	// of this kind that the person has.
 	Setup(ctx context.Context, s Scene, have []Held, before []byte) (Challenge, error)
 	// Confirm ends an enrolment with the person's answer to Setup's challenge.
 	Confirm(ctx context.Context, s Scene, state []byte, answer string) (Enrolled, error)
