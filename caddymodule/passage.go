@@ -117,7 +117,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.MFA && id.MFAAt.IsZero() {
-		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in, and your account has none yet."})
+		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in."})
 		return
 	}
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/password"
@@ -97,7 +98,8 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		breaches = w.breach
 	}
 	w.auth = auth.New(auth.Deps{
-		Keys: w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
+		Methods: factor.All(w.keys.Codes(w.now)),
+		Keys:    w.keys, Prefix: s.prefix, Tenant: w.hosts.Tenant, Origin: w.origin, Print: w.posts.Print, Mail: auth.Post{Sender: &w.posts, From: w.posts.From}, Wake: w.wake,
 		Store: w.store, Hasher: w.hasher, Breaches: breaches, Sessions: w.keeper, Limits: w.limits, Policy: s.policy, AnswerAfter: s.answerAfter, Now: w.now,
 		Exempt: func(c portal.Client) bool { return holds(s.exempt, c.Addr) },
 	})

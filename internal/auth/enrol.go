@@ -74,7 +74,10 @@ func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, 
 // offers says whether a person may add a factor of a kind.
 func (s *Service) offers(t *portal.Tenant, p *party, m factor.Method) bool {
 	tr := m.Traits()
-	if !tr.Alone || !t.MFA.Allows(m.Kind()) || p.sit.MFA == portal.MFAOff || tr.Contact && s.Text == nil {
+	if !t.MFA.Allows(m.Kind()) || p.sit.MFA == portal.MFAOff || tr.Contact && s.Text == nil {
+		return false
+	}
+	if !tr.Alone && !(tr.Contact && len(p.usable) > 0) { // backup codes come along by themselves; a number stands beside something that can stand alone
 		return false
 	}
 	return tr.Several || !slices.ContainsFunc(p.factors, func(f store.Factor) bool { return f.Kind == m.Kind() && f.ID != "" })

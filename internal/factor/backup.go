@@ -43,7 +43,7 @@ func (Backup) Kind() portal.FactorKind { return portal.FactorBackup }
 // so that no second count stands beside the first (BKP-03).
 func (Backup) Traits() Traits {
 	return Traits{AMR: portal.AMRBackup, Title: "Backup codes", Hint: "Look for the codes that you have printed or saved.", Strength: 10,
-		Assures: true, Guessable: true}
+		Assures: true, Guessable: true, Added: "codes_made"}
 }
 
 // place is where its codes' hashes are good: one sheet of codes. It does not name the person, whose factors guard every

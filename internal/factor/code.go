@@ -46,14 +46,14 @@ func (SMS) Kind() portal.FactorKind { return portal.FactorSMS }
 // Traits are what flows must know of it.
 func (Email) Traits() Traits {
 	return Traits{AMR: portal.AMREmail, Title: "Code by e-mail", Hint: "Look into your mailbox.", Strength: 20,
-		Alone: true, Guessable: true, ByMail: true}
+		Alone: true, Guessable: true, ByMail: true, Asked: true, Sent: true, Added: "mail_codes_on", Removed: "mail_codes_off"}
 }
 
 // Traits are what flows must know of it. A number can be lost, or taken over by another: it is nobody's only factor
 // (OOB-05).
 func (SMS) Traits() Traits {
 	return Traits{AMR: portal.AMRSMS, Title: "Code by text message", Hint: "Look at the messages on your telephone.", Strength: 30,
-		Assures: true, Guessable: true}
+		Assures: true, Guessable: true, Asked: true, Sent: true, Contact: true, Added: "phone_codes_on", Removed: "phone_codes_off"}
 }
 
 // Setup sends a code to the person's address.

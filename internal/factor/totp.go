@@ -51,7 +51,7 @@ func (TOTP) Kind() portal.FactorKind { return portal.FactorTOTP }
 // Traits are what flows must know of it.
 func (TOTP) Traits() Traits {
 	return Traits{AMR: portal.AMROTP, Title: "Authenticator app", Hint: "Open your authenticator app.", Strength: 40,
-		Assures: true, Alone: true, Guessable: true}
+		Assures: true, Alone: true, Guessable: true, Added: "app_added", Removed: "app_removed"}
 }
 
 // Setup draws a seed, or shows the one that was drawn before.

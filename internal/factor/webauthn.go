@@ -63,7 +63,7 @@ func (WebAuthn) Kind() portal.FactorKind { return portal.FactorWebAuthn }
 // Traits are what flows must know of it.
 func (WebAuthn) Traits() Traits {
 	return Traits{AMR: portal.AMRWebAuthn, Title: "Passkey", Hint: "Use your fingerprint, your face, your screen lock or your security key.", Strength: 50,
-		Assures: true, Alone: true, Several: true, Script: true}
+		Assures: true, Alone: true, Several: true, Script: true, Asked: true, Added: "passkey_added", Removed: "passkey_removed"}
 }
 
 // Lookup is what is stored of a credential id so that a sign-in finds its factor. The id is no secret; a digest has one

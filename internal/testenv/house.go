@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/mail"
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -109,7 +110,7 @@ func NewHouse(t testing.TB, p Plan) *House {
 		h.Mail = &Outgoing{}
 	}
 	h.Auth = auth.New(auth.Deps{Keys: h.Keys, Prefix: "/auth", Tenant: h.tenant(t), Origin: func(n *portal.Tenant) string { return "https://" + n.Canonical() },
-		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
+		Methods: factor.All(h.Keys.Codes(h.Clock.Now)), Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
 			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
 		}},
 		Store: h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
