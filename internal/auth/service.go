@@ -38,7 +38,7 @@ type Deps struct {
 	Print  func(mail.Note) (mail.Message, error)        // what a mail says
 	Mail   Post                                         // how it leaves
 	Wake   func()                                       // tells the courier that there is something to do; nil: it looks by itself
-	Text   any // how text messages leave; nil: not at all
+	Text   any                                          // how text messages leave; nil: not at all
 }
 
 // Post is how mail leaves.
