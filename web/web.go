@@ -1,4 +1,4 @@
-// Package web owns the files that people are given: templates and one stylesheet and three scripts for browsers, the layouts
+// Package web owns the files that people are given: templates and one stylesheet and four scripts for browsers, the layouts
 // and the words of mails. It holds nothing else and refuses to do anything with them; whoever renders and serves them is
 // a floor above. It has no neighbour.
 package web

@@ -221,7 +221,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 		return err
 	}
 	guard := guardForm(raw)
-	a.Gate = below(raw, u.Prefix) || raw == "/.well-known/change-password"
+	a.Gate = below(raw, u.Prefix) || raw == "/.well-known/change-password" || raw == "/.well-known/passkey-endpoints"
 	a.GraphQL = guarded(u.GraphQL, guard, true)
 	a.MFA, a.Within = second(u.MFA, guard)
 	// What guards is wide: a path that is guarded in any reading is never public in another.

@@ -99,7 +99,7 @@ func TestAPathMeansOneThing(t *testing.T) {
 		"/graphql": graphql, "/graphql/x/y": graphql, "/graphqlx": protected, "/x/graphql": protected, "/graphql./": graphql, "/graphql.": graphql, "/graphql%20": graphql, "/GRAPHQL/X": graphql, "/graph%71l": graphql, "/%2fgraphql": graphql,
 		"/billing/x": mfa, "/billing": mfa, "/BILLING/x": mfa, "/billing//x": mfa, "/billing%2fx": mfa, "/billingx": protected, "/bill%69ng/x;a": mfa, "/admin": mfa, "/Admin": mfa, "/admin/": mfa, "/admin/x": protected, "/admin;x": mfa,
 
-		"/auth": gate, "/auth/login": gate, "/auth/": gate, "/authx": protected, "/AUTH/login": refused, "/%61uth/login": refused, "//auth/login": refused, "/auth;x/login": refused, "/auth%2flogin": refused, "/.well-known/change-password": gate,
+		"/auth": gate, "/auth/login": gate, "/auth/": gate, "/authx": protected, "/AUTH/login": refused, "/%61uth/login": refused, "//auth/login": refused, "/auth;x/login": refused, "/auth%2flogin": refused, "/.well-known/change-password": gate, "/.well-known/passkey-endpoints": gate,
 
 		"/": protected, "/orders": protected, "/a%2fb": protected, "/a//b": protected, "/a;b=c": protected, "/.": refused, "/..": refused, "/%2e": refused, "/...": protected, "/.hidden": protected,
 		"/%": refused, "/%2": refused, "/%zz": refused, "/%u002f": refused, "/%ff": refused, "/%c3%a9": protected, "/%ed%a0%80": refused, "/%7f": refused, "/%0d%0a": refused, "/%09": refused, "/%5c": refused, "/%5C": refused,

@@ -212,7 +212,7 @@ func (s *Service) passed(ctx context.Context, t *portal.Tenant, c portal.Client,
 		}
 		if left, ok := right.Facts["left"]; ok {
 			fmt.Sscan(left, &out.Left)
-			if err := s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": "code_used", "count": left}); err != nil {
+			if err := s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": "code_used_" + left}); err != nil {
 				return err
 			}
 		}

@@ -15,7 +15,7 @@ import (
 // ChangePassword replaces a password by one that its owner chose. The current one is asked for again and counts
 // against the same purse as at the door (RL-07); every session of the person ends, and this browser gets a new one.
 func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, current, next string) (session.Grant, error) {
-	if err := s.secondFresh(ctx, t, c, ses); err != nil {
+	if err := s.SecondFresh(ctx, t, c, ses); err != nil {
 		return session.Grant{}, err
 	}
 	var wanted password.Prepared

@@ -230,9 +230,9 @@ func (s *Service) Ready(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	})
 }
 
-// secondFresh is errStale where somebody has a second proof and has not just shown it. It is for what asks for the
-// password itself.
-func (s *Service) secondFresh(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) error {
+// SecondFresh refuses somebody who has a second proof and has not just shown it. It is for what asks for the password
+// itself; a page asks before it shows a form, so that nothing that was typed is lost.
+func (s *Service) SecondFresh(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) error {
 	return s.within(ctx, t, c.At, func(x *store.Tx) error {
 		p, err := s.party(ctx, x, t, c, Holder{Session: &ses})
 		if err != nil || len(p.usable) == 0 {

@@ -209,7 +209,7 @@ func (s *Service) AskAddress(ctx context.Context, t *portal.Tenant, c portal.Cli
 	if err != nil {
 		return Outcome{}, input("email", "Enter the new e-mail address, like name@example.com.")
 	}
-	if err := s.secondFresh(ctx, t, c, ses); err != nil {
+	if err := s.SecondFresh(ctx, t, c, ses); err != nil {
 		return Outcome{}, err
 	}
 	rows, g, err := s.reprove(ctx, t, c, ses, current, func(portal.User) error { return nil })

@@ -112,12 +112,12 @@ func names(stops []stop) string {
 	return strings.Join(out, " | ")
 }
 
-// posts counts the forms that a tab sends.
+// posts counts the forms that a tab sends: what a script asks for by itself is none.
 func posts(ctx context.Context) func() int {
 	var mu sync.Mutex
 	n := 0
 	chromedp.ListenTarget(ctx, func(ev any) {
-		if e, ok := ev.(*network.EventRequestWillBeSent); ok && e.Request.Method == "POST" {
+		if e, ok := ev.(*network.EventRequestWillBeSent); ok && e.Request.Method == "POST" && !strings.HasSuffix(e.Request.URL, "/webauthn/options") {
 			mu.Lock()
 			n++
 			mu.Unlock()

@@ -102,7 +102,7 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 func TestASessionThatIsNotEnoughSaysWhatIsMissing(t *testing.T) {
 	f := wire(t)
 	a := f.say(t, "", "GET /Billing/x HTTP/1.1\r\nHost: acme.localhost:"+f.plain+"\r\n"+f.cookie(false)+"\r\n")
-	if a.status != 403 || !strings.Contains(a.body, `"mfa_required"`) || len(f.arrived("")) != 0 {
+	if a.status != 401 || !strings.Contains(a.body, `"mfa_required"`) || len(f.arrived("")) != 0 {
 		t.Errorf("step-up: %d %s", a.status, a.body)
 	}
 	access, refresh := f.enter(t, f.acme)

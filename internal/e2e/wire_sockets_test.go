@@ -74,7 +74,7 @@ func TestASocketOpensForWhoIsSignedInAndComesFromThePortal(t *testing.T) {
 		{"/public/feed", "Origin: https://evil.test\r\n", 403, "cross_site", false, false},
 		{"/graphql", f.cookie(false) + f.ownOrigin(), 403, "graphql_socket_unsupported", false, false},
 		{"/GraphQL/ws", f.cookie(false) + f.ownOrigin() + "Sec-WebSocket-Protocol: graphql-transport-ws\r\n", 403, "graphql_socket_unsupported", false, false},
-		{"/billing/feed", f.cookie(false) + f.ownOrigin(), 403, "mfa_required", false, false},
+		{"/billing/feed", f.cookie(false) + f.ownOrigin(), 401, "mfa_required", false, false},
 		{"/feed", f.cookie(false) + f.ownOrigin() + "Early-Data: 1\r\n", 425, "early_data", false, false},
 	} {
 		f.raw.Forget()

@@ -50,7 +50,7 @@ var libraries = []library{
 	{"github.com/wneessen/go-mail", []string{"mail"}, nil, "a mail's form and the client's side of SMTP"},
 	{"github.com/emersion/go-smtp", []string{"demo/sink"}, nil, "the server's side of SMTP, for the demo's mailbox and for tests"},
 	{"github.com/emersion/go-sasl", []string{"demo/sink"}, nil, "what go-smtp signs clients in with"},
-	{"github.com/pquerna/otp", []string{"factor"}, nil, "the codes of authenticator apps; which of them counts is ours"},
+	{"github.com/pquerna/otp", []string{"factor", "testenv"}, nil, "the codes of authenticator apps; which of them counts is ours. For tests, an app"},
 	{"github.com/boombuler/barcode", []string{"factor"}, nil, "QR codes, as modules; the picture is ours"},
 	{"github.com/go-webauthn/webauthn", []string{"factor"}, nil, "passkeys: the ceremonies, CBOR and COSE"},
 	{"github.com/descope/virtualwebauthn", []string{"testenv"}, nil, "a device with passkeys, for tests: not by the library that judges them"},

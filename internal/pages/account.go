@@ -1,9 +1,13 @@
 package pages
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/whereabouts"
 )
@@ -23,6 +27,7 @@ func (s *Site) account(w http.ResponseWriter, r *http.Request, v visitor) error 
 		Sessions             int
 		CanChoose            bool
 		Last                 *activityRow
+		Steps                stepsCard
 	}{Name: u.Name(), Email: u.Email, Sessions: len(live), CanChoose: len(v.facts.Session.Choices) > 1}
 	if !u.OwnCompany {
 		data.Company = u.CustomerName
@@ -31,7 +36,37 @@ func (s *Site) account(w http.ResponseWriter, r *http.Request, v visitor) error 
 		row := told(latest[0], v.Client.At)
 		data.Last = &row
 	}
+	steps, err := s.Auth.Steps(r.Context(), v.Tenant, v.Client, auth.Holder{Session: &v.facts.Session, Origin: v.Origin})
+	if err != nil {
+		return err
+	}
+	data.Steps = cardOf(steps)
 	return s.render(w, r, v.Visit, http.StatusOK, "account", view{Title: "Your account", Wide: true, SignedIn: true, Notice: done(r), Data: data})
+}
+
+// stepsCard is what the overview says about second steps.
+type stepsCard struct {
+	Have    string // "Authenticator app and 2 passkeys"; empty: none
+	Codes   int    // -1: there are none
+	Trusted int
+	Shown   bool
+}
+
+func cardOf(st auth.Steps) stepsCard {
+	var have []string
+	n := map[portal.FactorKind]int{}
+	for _, f := range st.Have {
+		n[f.Kind]++
+	}
+	for _, k := range []portal.FactorKind{portal.FactorTOTP, portal.FactorWebAuthn, portal.FactorSMS, portal.FactorEmail} {
+		switch {
+		case n[k] == 1:
+			have = append(have, kindWords[k][0])
+		case n[k] > 1:
+			have = append(have, fmt.Sprint(n[k], " ", kindWords[k][1]))
+		}
+	}
+	return stepsCard{Have: capital(listed(have)), Codes: st.Codes, Trusted: st.Trusted, Shown: !st.Off || len(st.Have) > 0}
 }
 
 // done is the sentence about what the form before this page did.
@@ -43,6 +78,14 @@ func done(r *http.Request) string {
 		return "That device is signed out."
 	case "others":
 		return "You are signed out everywhere else."
+	case "step-added":
+		return "Your second step is set up."
+	case "step-removed":
+		return "It is removed. On every other device you have been signed out."
+	case "step-renamed":
+		return "The new name is saved."
+	case "asked-again":
+		return "Every device is asked for the second step again."
 	case "address":
 		return "Your new e-mail address is confirmed. Sign in with it from now on."
 	}
@@ -56,12 +99,40 @@ type sessionRow struct {
 }
 
 // ways are the methods of a sign-in as people call them.
-var ways = map[portal.AMR]string{portal.AMRPassword: "with a password"}
+var ways = map[portal.AMR]string{portal.AMRPassword: "a password", portal.AMROTP: "an authenticator app", portal.AMRWebAuthn: "a passkey",
+	portal.AMREmail: "a code by e-mail", portal.AMRSMS: "a code by text message", portal.AMRBackup: "a backup code"}
+
+// how says with what somebody has signed in.
+func how(amr []portal.AMR) string {
+	var with []string
+	for _, m := range amr {
+		if ways[m] != "" {
+			with = append(with, ways[m])
+		}
+	}
+	if len(with) == 0 {
+		return ""
+	}
+	return "with " + listed(with)
+}
+
+// listed joins words as a sentence does.
+func listed(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
 
 func (s *Site) sessions(w http.ResponseWriter, r *http.Request, v visitor) error {
 	live, err := s.Auth.Live(r.Context(), v.Tenant, v.Client, v.facts.Session)
 	if err != nil {
 		return err
+	}
+	if end := only(r.URL.Query(), "end"); end != "" {
+		if asked, ok := endAgain(live, end); ok {
+			return s.askForm(w, r, v.Visit, http.StatusOK, asked, true, nil)
+		}
 	}
 	rows := make([]sessionRow, len(live))
 	for i, x := range live {
@@ -69,11 +140,26 @@ func (s *Site) sessions(w http.ResponseWriter, r *http.Request, v visitor) error
 		if x.Address.IsValid() {
 			rows[i].Address = x.Address.String()
 		}
-		if len(x.AMR) > 0 {
-			rows[i].How = ways[x.AMR[0]]
-		}
+		rows[i].How = how(x.AMR)
 	}
 	return s.render(w, r, v.Visit, http.StatusOK, "sessions", view{Title: "Your devices", Wide: true, SignedIn: true, Notice: done(r), Data: struct{ Sessions []sessionRow }{rows}})
+}
+
+// endAgain asks anew for what was to be signed out when its person had to show first that it is them.
+func endAgain(live []portal.Session, end string) (askData, bool) {
+	d := askData{Page: "/account/sessions", Action: "revoke", ID: end, Back: "/account/sessions"}
+	if end == "others" {
+		d.Title, d.Words, d.Action, d.ID = "Sign out everywhere else", "Every other device has to sign in again. You stay signed in here.", "revoke_others", ""
+		d.Button = d.Title
+		return d, true
+	}
+	i := slices.IndexFunc(live, func(x portal.Session) bool { return string(x.ID) == end })
+	if i < 0 {
+		return d, false
+	}
+	d.Title, d.Words = "Sign out "+whereabouts.Device(live[i].Agent), "Whoever uses it has to sign in again there."
+	d.Button = d.Title
+	return d, true
 }
 
 func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
@@ -89,7 +175,7 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 			return &portal.Problem{Kind: portal.ProblemNotFound, Public: "This device is not signed in any more."}
 		}
 		if err := s.Auth.EndSession(r.Context(), v.Tenant, v.Client, v.facts.Session, id); err != nil {
-			return err
+			return after(err, s.Prefix+"/account/sessions?end="+string(id))
 		}
 		if id == v.facts.Session.ID {
 			w.Header().Del("Set-Cookie")
@@ -98,7 +184,7 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 		}
 	case "revoke_others":
 		if _, err := s.Auth.EndOthers(r.Context(), v.Tenant, v.Client, v.facts.Session); err != nil {
-			return err
+			return after(err, s.Prefix+"/account/sessions?end=others")
 		}
 		here = s.Prefix + "/account/sessions?done=others"
 	case "revoke_all":
@@ -125,6 +211,9 @@ var verbWords = map[portal.Verb]string{
 	portal.VerbAddressAsked: "Another e-mail address asked for", portal.VerbAddressUndone: "A change of the e-mail address was taken back",
 	portal.VerbDisowned: "Somebody was signed out with “this wasn’t me”", portal.VerbTriedNow: "A browser was let in to try at once",
 	portal.VerbRecoveryStopped: "A recovery by the help desk was stopped", portal.VerbRecoveryAgreed: "A recovery by the help desk was confirmed",
+	portal.VerbFactorAdded: "A second step was added", portal.VerbFactorRemoved: "A second step was removed", portal.VerbFactorRenamed: "A second step got another name",
+	portal.VerbCodesRenewed: "New backup codes were made", portal.VerbSecondStep: "A second step was shown again", portal.VerbSecondFailed: "A second step was refused",
+	portal.VerbFactorAlarm: "A passkey that seems to be copied was refused", portal.VerbMailboxProved: "The mailbox was proved with a code",
 	portal.VerbRecovered: "The help desk opened the account anew, with another address",
 }
 
@@ -150,7 +239,8 @@ func told(a portal.Activity, now time.Time) activityRow {
 }
 
 // signIns are the facts about coming and going; everything else is a change.
-var signIns = map[portal.Verb]bool{portal.VerbLogin: true, portal.VerbLoginFailed: true, portal.VerbLogout: true, portal.VerbAccountLocked: true, portal.VerbTokenReuse: true}
+var signIns = map[portal.Verb]bool{portal.VerbLogin: true, portal.VerbLoginFailed: true, portal.VerbLogout: true, portal.VerbAccountLocked: true, portal.VerbTokenReuse: true,
+	portal.VerbSecondStep: true, portal.VerbSecondFailed: true, portal.VerbFactorAlarm: true}
 
 // wanted reads the filter of the activity page.
 func wanted(show string) func(portal.Activity) bool {

@@ -146,7 +146,6 @@ func everyPage(t testing.TB, f *front) []seen {
 	}
 	for name, p := range map[string]*portal.Problem{
 		"cross-site":     {Kind: portal.ProblemCrossSite, Public: "This request came from another site. Go back to the portal and try again there."},
-		"second-step":    {Kind: portal.ProblemMFARequired, Public: "This page needs a second step at sign-in, and your account has none yet."},
 		"unavailable":    {Kind: portal.ProblemUnavailable, Public: "You are still signed in. This page is back soon.", RetryAfter: 5 * time.Second},
 		"busy":           {Kind: portal.ProblemBusy, Public: "Many people are signing in. You are next in a few seconds; keep this page open.", RetryAfter: 3 * time.Second},
 		"internal-error": nil,
@@ -162,6 +161,7 @@ func everyPage(t testing.TB, f *front) []seen {
 		add(name, status, ann.get("/orders"))
 		f.refuse(nil)
 	}
+	secondPages(t, f, add)
 	stranger := f.guest(t)
 	stranger.tenant = &portal.Tenant{Hosts: []string{"nobody.localhost"}}
 	add("unknown-host", http.StatusMisdirectedRequest, stranger.get("/"))

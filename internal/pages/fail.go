@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -75,13 +74,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	if v.Grant != nil && h.Get("Set-Cookie") == "" {
 		v.Jar.Give(h, *v.Grant, v.Client.At)
 	}
-	if p.RetryAfter > 0 {
-		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
-		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
-		if p.Kind == portal.ProblemLimit {
-			h.Set("RateLimit", `"limit";r=0;t=`+strconv.FormatInt(seconds, 10))
-		}
-	}
+	retryAfter(h, p)
 	if v.Tenant == nil && !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		v.Wants = WantsData
 	}
@@ -90,11 +83,24 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 		s.failGraphQL(w, r, v, p, status, ref)
 	case v.Wants == WantsPage && (p.Kind == portal.ProblemSessionRequired || p.Kind == portal.ProblemSessionExpired):
 		see(w, r, s.loginURL(r, p.Kind == portal.ProblemSessionExpired))
+	case p.Kind == portal.ProblemMFARequired && (v.Wants == WantsPage || formPosted(r) && strings.HasPrefix(r.URL.Path, s.Prefix+"/")):
+		see(w, r, s.secondURL(place{ReturnTo: s.wayBack(r, v)}))
 	case v.Wants == WantsPage || r.Method == http.MethodPost && formPosted(r):
 		s.failPage(w, r, v, p, status, ref)
 	default:
 		s.failData(w, r, v, p, status, ref)
 	}
+}
+
+// wayBack is where somebody goes on who must show a second step first. A form is not sent anew: its page is shown again.
+func (s *Site) wayBack(r *http.Request, v Visit) string {
+	switch {
+	case v.Back != "":
+		return v.Back
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		return s.returnTo(r.URL.RequestURI())
+	}
+	return s.returnTo(r.URL.Path)
 }
 
 func rule(p *portal.Problem) zap.Field {
@@ -170,6 +176,14 @@ func (s *Site) loginTo(to string) string {
 	return s.Prefix + "/login?" + url.Values{"return_to": {to}}.Encode()
 }
 
+// door is the page on which what a refusal asks for is shown.
+func (s *Site) door(p *portal.Problem) string {
+	if p.Kind == portal.ProblemMFARequired {
+		return s.Prefix + "/mfa"
+	}
+	return s.Prefix + "/login"
+}
+
 // refusal is an error as data (RFC 9457), with our own members beside its own.
 type refusal struct {
 	Code      portal.ProblemKind `json:"code"`
@@ -193,7 +207,7 @@ func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *port
 	}
 	body := refusal{Code: p.Kind, Detail: words, Field: p.Field, Reference: ref, Status: status, Title: title, Type: "about:blank"}
 	if status == http.StatusUnauthorized {
-		body.Login = s.Prefix + "/login"
+		body.Login = s.door(p)
 	}
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -214,7 +228,7 @@ func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *p
 	}
 	ext := map[string]any{"code": code, "reason": p.Kind}
 	if status == http.StatusUnauthorized {
-		ext["loginUrl"] = s.Prefix + "/login"
+		ext["loginUrl"] = s.door(p)
 	}
 	if ref != "" {
 		ext["reference"] = ref

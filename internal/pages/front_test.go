@@ -94,7 +94,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			v.Client.Device = portal.DeviceToken(d[:])
 		}
 	}
-	ours := r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") || r.URL.Path == "/.well-known/change-password"
+	ours := r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") || strings.HasPrefix(r.URL.Path, "/.well-known/")
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
 	mode := r.Header.Get("Sec-Fetch-Mode")
 	v.Wants = pages.WantsData

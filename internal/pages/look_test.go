@@ -3,6 +3,7 @@ package pages_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,13 @@ func TestEveryPageIsReadableNarrowAndWideLightAndDark(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, testenv.Plan{})
 	pages := everyPage(t, f)
+	for part := range slices.Chunk(pages, 35) { // a browser lives for some minutes
+		t.Run("from "+part[0].name+" on", func(t *testing.T) { looksAt(t, f, part) })
+	}
+}
+
+func looksAt(t *testing.T, f *front, pages []seen) {
+	t.Helper()
 	ctx := window(t)
 	console := testenv.Listen(ctx, t)
 	for _, p := range pages {

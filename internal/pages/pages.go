@@ -121,6 +121,9 @@ func New(o Options) (*Site, error) {
 		return nil, err
 	}
 	s.routes = map[string]map[string]page{
+		"/mfa":              {http.MethodGet: s.secondPage, http.MethodPost: s.second},
+		"/webauthn/options": {http.MethodPost: s.passkeyOptions},
+		"/account/mfa":      {http.MethodGet: s.stepsPage, http.MethodPost: s.changeSteps},
 		"/login":            {http.MethodGet: s.signInPage, http.MethodPost: s.signIn},
 		"/logout":           {http.MethodGet: s.signOutPage, http.MethodPost: s.signOut},
 		"/signed-out":       {http.MethodGet: s.signedOut},
@@ -152,7 +155,7 @@ func (s *Site) Serve(w http.ResponseWriter, r *http.Request, v Visit) {
 	defer done()
 	r = r.WithContext(ctx)
 	below := strings.TrimPrefix(r.URL.Path, s.Prefix)
-	if strings.HasPrefix(below, "/api/") {
+	if strings.HasPrefix(below, "/api/") || below == "/webauthn/options" {
 		v.Wants = WantsData
 	}
 	if err := s.serve(w, r, v, below); err != nil {
@@ -196,6 +199,9 @@ func (s *Site) route(path, below string) map[string]page {
 			send(w, r, http.StatusFound, nil)
 			return nil
 		})
+	}
+	if path == "/.well-known/passkey-endpoints" {
+		return get(s.passkeyEndpoints)
 	}
 	if name, ok := strings.CutPrefix(below, "/static/"); ok {
 		return get(func(w http.ResponseWriter, r *http.Request, _ Visit) error { return s.file(w, r, name) })

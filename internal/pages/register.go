@@ -127,6 +127,9 @@ func (s *Site) addressPage(w http.ResponseWriter, r *http.Request, v visitor) er
 	if r.URL.Query().Get("sent") == "1" {
 		return s.render(w, r, v.Visit, http.StatusOK, "sent", view{Title: "Look into your new mailbox", Wide: true, SignedIn: true, Data: s.sentData(v.Visit, "address")})
 	}
+	if err := s.Auth.SecondFresh(r.Context(), v.Tenant, v.Client, v.facts.Session); err != nil {
+		return after(err, s.Prefix+"/account/email")
+	}
 	return s.addressForm(w, r, v, http.StatusOK, "", nil)
 }
 

@@ -71,11 +71,15 @@ type view struct {
 	Secret    bool         // the page's address holds a link's token: it is told to nobody, and leaves the address bar
 	Inline    template.CSS // set: the whole look, for a page that can load nothing
 
+	asks bool // for a passkey
 	site *Site
 }
 
 // Static is the address of an embedded file.
 func (v view) Static(name string) string { return v.Prefix + "/static/" + v.site.names[name] }
+
+// Passkeys says whether the page asks for one.
+func (v view) Passkeys() bool { return v.asks }
 
 // Error is the problem of a field, or nil.
 func (v view) Error(field string) *problem {
@@ -113,7 +117,7 @@ func (v view) Marks(field string, hints ...string) template.HTMLAttr {
 
 // render writes a page.
 func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status int, name string, p view) error {
-	p.Prefix, p.site = s.Prefix, s
+	p.Prefix, p.site, p.asks = s.Prefix, s, name == "login" || name == "second" || name == "setup"
 	p.Brand = s.brand(v.Tenant)
 	k := pageHeaders
 	if v.Tenant == nil || status == http.StatusMisdirectedRequest {

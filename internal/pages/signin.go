@@ -12,7 +12,7 @@ import (
 
 type signInData struct {
 	Email, ReturnTo, RememberFor string
-	Remember, Ended, Open        bool
+	Remember, Ended, Late, Open  bool
 }
 
 // awaited wraps a refusal that the funnel answers, so that its page leads back to where the sign-in was going.
@@ -27,7 +27,7 @@ func (a *awaited) Unwrap() error { return a.error }
 // loops says whether a return path would lead back to where one has just been.
 func (s *Site) loops(to string) bool {
 	path, _, _ := strings.Cut(to, "?")
-	for _, p := range []string{"/login", "/logout", "/signed-out", "/verify-email", "/register", "/forgot-password", "/reset-password", "/undo", "/not-me", "/try-now", "/stop-recovery"} {
+	for _, p := range []string{"/login", "/mfa", "/logout", "/signed-out", "/verify-email", "/register", "/forgot-password", "/reset-password", "/undo", "/not-me", "/try-now", "/stop-recovery"} {
 		if path == s.Prefix+p {
 			return true
 		}
@@ -57,7 +57,7 @@ func (s *Site) signInPage(w http.ResponseWriter, r *http.Request, v Visit) error
 		see(w, r, to)
 		return nil
 	}
-	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: q.Get("ended") == "1"}, nil)
+	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: q.Get("ended") == "1", Late: q.Get("late") == "1"}, nil)
 }
 
 // arrivals are the sentences for people whom a link has led here.
@@ -80,7 +80,12 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 		return err
 	}
 	in := auth.Credentials{Email: f["email"], Password: f["password"], Remember: ticked(f["remember"]), ReturnTo: s.returnTo(f["return_to"])}
-	out, err := s.Auth.SignIn(r.Context(), v.Tenant, v.Client, v.Cookies, in)
+	var out auth.Outcome
+	if f["credential"] != "" {
+		out, err = s.Auth.Enter(r.Context(), v.Tenant, v.Client, v.Cookies, auth.Holder{Attempt: v.Cookies.Attempt, Origin: v.Origin}, f["credential"], in)
+	} else {
+		out, err = s.Auth.SignIn(r.Context(), v.Tenant, v.Client, v.Cookies, in)
+	}
 	if err != nil {
 		err = &awaited{err, in.ReturnTo}
 		return s.refused(w, r, v, err, func(status int, p *portal.Problem) error {
@@ -89,7 +94,11 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 			if len(email) > portal.MaxEmail {
 				email = ""
 			}
-			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p, "email", "password"))
+			about := []string{"email", "password"}
+			if f["credential"] != "" {
+				about = nil // nothing was typed
+			}
+			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p, about...))
 		})
 	}
 	s.Wait(r.Context(), out.Release)
@@ -98,26 +107,27 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 
 // arrived turns an outcome into cookies and the next page.
 func (s *Site) arrived(w http.ResponseWriter, r *http.Request, v Visit, out auth.Outcome) error {
-	to := s.returnTo(out.ReturnTo) // it may have waited in an attempt: checked again when used (OR-01)
-	switch out.Step {
-	case portal.StepConfirmAddress:
-		to = s.Prefix + "/verify-email"
-	case portal.StepNewPassword:
-		to = s.Prefix + "/account/password"
-	case portal.StepChoose:
-		to = s.Prefix + "/account/company?" + url.Values{"return_to": {to}}.Encode()
+	to := s.stepURL(out.Step, s.returnTo(out.ReturnTo)) // it may have waited in an attempt: checked again when used (OR-01)
+	if !out.Grace.IsZero() && out.Grant != nil {
+		to = s.Prefix + "/account/mfa" + onward(url.Values{"later": {"1"}}, to)
 	}
-	if out.Attempt != nil {
-		v.Jar.GiveAttempt(w.Header(), *out.Attempt, s.Policy.AttemptLife)
-	}
+	s.give(w, v, out)
+	see(w, r, to)
+	return nil
+}
+
+// give hands over the cookies of an outcome.
+func (s *Site) give(w http.ResponseWriter, v Visit, out auth.Outcome) {
 	if out.Grant != nil {
+		w.Header().Del("Set-Cookie") // a renewal's, of the session that has just ended
 		v.Jar.Give(w.Header(), *out.Grant, v.Client.At)
 		if v.Cookies.Attempt != "" {
 			v.Jar.DropAttempt(w.Header())
 		}
 	}
-	see(w, r, to)
-	return nil
+	if out.Attempt != nil {
+		v.Jar.GiveAttempt(w.Header(), *out.Attempt, s.Policy.AttemptLife)
+	}
 }
 
 // refused answers a refused form in place: with its own page for a person, by the funnel for everything else.
@@ -229,6 +239,9 @@ func (s *Site) passwordPage(w http.ResponseWriter, r *http.Request, v Visit) err
 		}
 	}
 	return s.signedIn(func(w http.ResponseWriter, r *http.Request, v visitor) error {
+		if err := s.Auth.SecondFresh(r.Context(), v.Tenant, v.Client, v.facts.Session); err != nil {
+			return after(err, s.Prefix+"/account/password")
+		}
 		return s.passwordForm(w, r, v.Visit, http.StatusOK, true, passwordData{Email: v.facts.User.Email}, nil)
 	})(w, r, v)
 }

@@ -210,7 +210,7 @@ func TestAnIdentifierHasOneForm(t *testing.T) {
 func TestAProblemIsAnsweredWithItsStatusAndSpeaksToPeopleInItsSentenceOnly(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[ProblemKind]int{
-		ProblemSessionRequired: 401, ProblemSessionExpired: 401, ProblemMFARequired: 403, ProblemCredentials: 401, ProblemInput: 422, ProblemRequest: 400, ProblemCrossSite: 403, ProblemForbidden: 403,
+		ProblemSessionRequired: 401, ProblemSessionExpired: 401, ProblemMFARequired: 401, ProblemCredentials: 401, ProblemInput: 422, ProblemRequest: 400, ProblemCrossSite: 403, ProblemForbidden: 403,
 		ProblemNotFound: 404, ProblemMethod: 405, ProblemTooLarge: 413, ProblemUnknownHost: 421, ProblemMisdirected: 421, ProblemLimit: 429, ProblemBusy: 503, ProblemUnavailable: 503,
 		ProblemInternal: 500, ProblemSocket: 403, ProblemEarlyData: 425, "something else": 500,
 	} {

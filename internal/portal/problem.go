@@ -52,9 +52,9 @@ func (p *Problem) Unwrap() error { return p.Err }
 // Status is the HTTP status that a kind is answered with.
 func (k ProblemKind) Status() int {
 	switch k {
-	case ProblemSessionRequired, ProblemSessionExpired, ProblemCredentials:
+	case ProblemSessionRequired, ProblemSessionExpired, ProblemMFARequired, ProblemCredentials:
 		return 401
-	case ProblemMFARequired, ProblemCrossSite, ProblemForbidden, ProblemSocket:
+	case ProblemCrossSite, ProblemForbidden, ProblemSocket:
 		return 403
 	case ProblemInput:
 		return 422

@@ -115,12 +115,11 @@ func NewHouse(t testing.TB, p Plan) *House {
 		h.Text = &OutgoingTexts{}
 	}
 	h.Auth = auth.New(auth.Deps{Keys: h.Keys, Prefix: "/auth", Tenant: h.tenant(t), Origin: func(n *portal.Tenant) string { return "https://" + n.Canonical() },
-		Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
+		Methods: factor.All(h.Keys.Codes(h.Clock.Now)), Print: press(t).Print, Mail: auth.Post{Sender: h.Mail, From: func(n *portal.Tenant) (from, replyTo mail.Address) {
 			return mail.Address{Name: n.Name, Email: "no-reply@" + n.Slug + ".example"}, mail.Address{}
 		}},
-		Text:    auth.Texts{Sender: h.Text, Print: press(t).PrintText, Possible: func() bool { return !h.Text.None }},
-		Methods: factor.All(h.Keys.Codes(h.Clock.Now)),
-		Store:   h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
+		Text:  auth.Texts{Sender: h.Text, Print: press(t).PrintText, Possible: func() bool { return !h.Text.None }},
+		Store: h.Store, Hasher: h.Hasher, Breaches: p.Breaches, Sessions: h.Sessions, Limits: h.Limits, Policy: h.Policy, AnswerAfter: p.AnswerAfter, Now: h.Clock.Now,
 		Exempt: func(c portal.Client) bool {
 			return slices.ContainsFunc(p.Exempt, func(n netip.Prefix) bool { return n.Contains(c.Addr) })
 		}})

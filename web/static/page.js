@@ -74,4 +74,41 @@ if (form) document.addEventListener("visibilitychange", async () => {
 		if (r.ok) location.replace(form.action + "?return_to=" + encodeURIComponent(form.elements.return_to.value));
 	} catch { /* offline: the page stays as it is */ }
 });
-document.querySelector("[data-focus]")?.focus();
+for (const button of document.querySelectorAll("[data-scripted]")) button.hidden = false;
+for (const note of document.querySelectorAll("[data-noscript]")) note.remove();
+// A code that is whole is sent by itself, once: whoever corrects it afterwards sends it by hand.
+for (const input of document.querySelectorAll("[data-digits]")) {
+	let sent = false;
+	input.addEventListener("input", () => {
+		if (sent || input.value.replace(/[\s-]/g, "").length !== Number(input.dataset.digits) || /[^\p{Nd}\s-]/u.test(input.value)) return;
+		sent = true;
+		input.form.requestSubmit();
+	});
+}
+const said = (button, words) => {
+	const line = Object.assign(document.createElement("span"), { className: "said" });
+	line.setAttribute("role", "status");
+	button.after(line);
+	return () => { line.textContent = words; };
+};
+for (const button of document.querySelectorAll("[data-copy]")) {
+	const what = document.getElementById(button.dataset.copy), tell = said(button, " Copied");
+	button.hidden = !navigator.clipboard;
+	button.addEventListener("click", async () => {
+		try { await navigator.clipboard.writeText(what.textContent.trim()); tell(); } catch { getSelection().selectAllChildren(what); }
+	});
+}
+for (const button of document.querySelectorAll("[data-save]")) {
+	const what = document.getElementById(button.dataset.save);
+	button.hidden = false;
+	button.addEventListener("click", () => {
+		const href = URL.createObjectURL(new Blob([what.dataset.head + "\n" + location.origin + "\n\n" + what.textContent.trim() + "\n"], { type: "text/plain" }));
+		Object.assign(document.createElement("a"), { href, download: what.dataset.file }).click();
+		setTimeout(() => URL.revokeObjectURL(href), 1000);
+	});
+}
+for (const button of document.querySelectorAll("[data-print]")) {
+	button.hidden = false;
+	button.addEventListener("click", () => print());
+}
+(document.querySelector("[aria-invalid][data-focus-field]") || document.querySelector("[data-focus]"))?.focus();
