@@ -62,7 +62,8 @@ func refusals(ctx context.Context, b *bench) (s series, note string, err error) 
 		{"not signed in", "/orders", "same-origin", `{"query":"pallets"}`, 401, `"session_required"`},
 		{"an address that is none", "/auth/login", "same-origin", `{"email":"nobody","password":"wrong"}`, 422, `"field":"email"`},
 		{"a password of 129 characters", "/auth/login", "same-origin", `{"email":"ann@buyer.example","password":"` + strings.Repeat("p", 129) + `"}`, 422, `"field":"password"`},
-		{"a password of 60 KB", "/auth/login", "same-origin", `{"email":"ann@buyer.example","password":"` + strings.Repeat("p", 60<<10) + `"}`, 422, `"field":"password"`},
+		{"a password of 60 KB", "/auth/login", "same-origin", `{"email":"ann@buyer.example","password":"` + strings.Repeat("p", 60<<10) + `"}`, 413, `"too_large"`},
+		{"a password of 15 KB", "/auth/login", "same-origin", `{"email":"ann@buyer.example","password":"` + strings.Repeat("p", 15<<10) + `"}`, 422, `"field":"password"`},
 	}
 	var targets []*target
 	for _, k := range kinds {

@@ -128,7 +128,7 @@ func TestProvidersAreReachedByTheirNames(t *testing.T) {
 	if err := box.Sender.Send(t.Context(), message("ann@buyer.example")); err != nil {
 		t.Fatal(err)
 	}
-	if h := box.Await(t, "ann@buyer.example", 1).Header.Get("X-Smtpapi"); h != `{"filters":{"clicktrack":{"settings":{"enable":0}}, "opentrack":{"settings":{"enable":0}}}}` {
+	if h := box.Await(t, "ann@buyer.example", 1).Header.Get("X-Smtpapi"); h != `{"filters":{"clicktrack":{"settings":{"enable":0}}, "opentrack":{"settings":{"enable":0}}}, "unique_args":{"portalgate_letter":"0197f3c2.1@acme.example"}}` {
 		t.Errorf("links would be rewritten: %q", h)
 	}
 }

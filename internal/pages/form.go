@@ -15,7 +15,7 @@ import (
 )
 
 // maxBody bounds what our own forms may send (DOS-02).
-const maxBody = 64 << 10
+const maxBody = 16 << 10
 
 // bodyWait is for how long a body may arrive that is ours to read or to refuse (DOS-02). Without it whoever sends a byte
 // now and then holds a connection and all that was made for it; a refusal, too, leaves only once the body is there.

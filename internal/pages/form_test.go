@@ -80,7 +80,7 @@ func TestAFormSaysEachThingOnceAsText(t *testing.T) {
 		"65 fields of JSON":      {"/", jsonType, "{" + many(65, `"f%d":"1"`, ",") + "}", nil, portal.ProblemRequest},
 		"10,000 fields":          {"/", formType, many(9000, "f%d=", "&"), nil, portal.ProblemRequest},
 		"deep":                   {"/", jsonType, strings.Repeat(`{"a":`, 10_000), nil, portal.ProblemRequest},
-		"more than 64 KiB":       {"/", formType, "a=" + strings.Repeat("x", 64<<10), nil, portal.ProblemTooLarge}, // DOS-02
+		"more than 16 KiB":       {"/", formType, "a=" + strings.Repeat("x", 16<<10), nil, portal.ProblemTooLarge}, // DOS-02
 		"a secret in the query":  {"/?password=right", formType, "password=wrong", nil, portal.ProblemRequest},
 		"a code in the query":    {"/?code=1", formType, "", nil, portal.ProblemRequest},
 		"the query is not read":  {"/?return_to=/x&all=1", formType, "a=1", fields{"a": "1"}, ""},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
 )
 
@@ -107,7 +108,7 @@ func (s *Site) newPasswordPage(w http.ResponseWriter, r *http.Request, v Visit, 
 		title = "Welcome"
 	}
 	return s.render(w, r, v, status, "reset", view{Title: title, Secret: true, Problems: problems,
-		Data: linked{Token: token, Form: form, Email: l.Email, Name: l.Name, Min: s.Policy.PasswordMin, Page: page}})
+		Data: linked{Token: token, Form: form, Email: l.Email, Name: l.Name, Min: auth.PasswordMin(s.Policy, v.Tenant), Page: page}})
 }
 
 // dead is the one page for every link that opens nothing, with the way to a new one.

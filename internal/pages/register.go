@@ -32,7 +32,7 @@ func (s *Site) registerPage(w http.ResponseWriter, r *http.Request, v Visit) err
 }
 
 func (s *Site) registerForm(w http.ResponseWriter, r *http.Request, v Visit, status int, d registerData, problems []problem) error {
-	d.Min = s.Policy.PasswordMin
+	d.Min = auth.PasswordMin(s.Policy, v.Tenant)
 	return s.render(w, r, v, status, "register", view{Title: "Create an account", Problems: problems, Data: d})
 }
 

@@ -247,7 +247,7 @@ func (s *Site) passwordPage(w http.ResponseWriter, r *http.Request, v Visit) err
 }
 
 func (s *Site) passwordForm(w http.ResponseWriter, r *http.Request, v Visit, status int, signedIn bool, d passwordData, problems []problem) error {
-	d.Min = s.Policy.PasswordMin
+	d.Min = auth.PasswordMin(s.Policy, v.Tenant)
 	title := "Change your password"
 	if d.Temporary {
 		title = "Choose your own password"
