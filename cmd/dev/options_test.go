@@ -130,6 +130,9 @@ func (p *Permission) UnmarshalCaddyfile() error { return nil }
 	for _, c := range configured {
 		if !strings.Contains(whole, "type "+c.structure+" struct") {
 			fmt.Fprintf(&others, "type %[1]s struct{}\nfunc (x *%[1]s) UnmarshalCaddyfile() error { return nil }\n", c.structure)
+			if c.grammar != "" && !strings.Contains(c.grammar, ".") {
+				fmt.Fprintf(&others, "func %s() {}\n", c.grammar)
+			}
 		}
 	}
 	documented := strings.Replace(whole, "\tTwo *Below", "\t// Says a third thing. Default: none.\n\tTwo *Below", 1)

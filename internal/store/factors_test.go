@@ -77,8 +77,10 @@ func TestAPasskeyBelongsToOnePersonOfATenant(t *testing.T) {
 	if !put(p, p.ann, lookup[:]) || put(p, bob, lookup[:]) || put(p, p.ann, lookup[:]) || !put(elsewhere, elsewhere.ann, lookup[:]) {
 		t.Error("a passkey belongs to nobody, or to two")
 	}
-	if !put(p, bob, nil) || !put(p, bob, nil) {
-		t.Error("two factors that are found by their person alone are in each other's way")
+	for range 2 {
+		if !put(p, bob, nil) {
+			t.Error("two factors that are found by their person alone are in each other's way")
+		}
 	}
 	p.in(t, func(x *store.Tx) error {
 		f, err := x.FactorAt(t.Context(), lookup[:])
