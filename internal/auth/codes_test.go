@@ -268,3 +268,33 @@ func TestAThousandWrongCodesFromAHundredAddressesGetNowhere(t *testing.T) {
 		t.Errorf("the owner: %v", err)
 	}
 }
+
+// Whoever has codes by mail and moves to another address is not kept out by a mailbox that they have left.
+func TestACodeByMailIsNotAskedForOnceTheAddressIsAnother(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	tenant.MFA.EmailCodes = true
+	id := h.Person(t, tenant, testenv.Visitor{})
+	b := open(h, &tenant, "203.0.113.7")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	b.prove(t)
+	h.Clock.Advance(2 * time.Minute)
+	if _, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Auth.Confirm(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, b.code(t), ""); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.start(t, "ann@buyer.example", testenv.Password); out.Step != portal.StepSecond {
+		t.Fatalf("before: %q", out.Step)
+	}
+	h.DB.Exec(t, `update public.customer_users set email = 'zoe@elsewhere.example' where id = $1`, id)
+	if out := b.start(t, "zoe@elsewhere.example", testenv.Password); out.Step != portal.StepDone {
+		t.Errorf("after: %q", out.Step)
+	}
+	tenant.MFA.Default = portal.MFARequired
+	if out := b.start(t, "zoe@elsewhere.example", testenv.Password); out.Step != portal.StepEnrol {
+		t.Errorf("where one is required: %q", out.Step)
+	}
+}

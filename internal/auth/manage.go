@@ -101,7 +101,7 @@ func (s *Service) Remove(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if m := s.method(f.Kind); m != nil {
 			what = m.Traits().Removed
 		}
-		if len(s.kinds(t, rest, false)) == 0 {
+		if len(s.kinds(t, rest, p.email, false)) == 0 {
 			if p.sit.MFA == portal.MFARequired {
 				return &portal.Problem{Kind: portal.ProblemInput, Public: "A second step is required here, and this is your only one. Add another before you remove it."}
 			}

@@ -146,16 +146,21 @@ func (s *Service) situation(ctx context.Context, x *store.Tx, t *portal.Tenant, 
 		told = c.At
 	}
 	sit.Grace = told.Add(time.Duration(t.MFA.GraceDays) * 24 * time.Hour)
-	sit.Factors = s.kinds(t, factors, byMail)
+	email, _ := portal.ParseEmail(rows[0].User.Email) // none: no code by mail reaches it
+	sit.Factors = s.kinds(t, factors, email, byMail)
 	return sit, factors, nil
 }
 
 // kinds are the kinds of these factors that may be used. One that comes by mail proves nothing to whoever set the
 // password by mail, where there is another (OOB-01); and what cannot stand alone stands beside something that can.
-func (s *Service) kinds(t *portal.Tenant, factors []store.Factor, byMail bool) (out []portal.FactorKind) {
+func (s *Service) kinds(t *portal.Tenant, factors []store.Factor, email portal.Email, byMail bool) (out []portal.FactorKind) {
 	alone, better := false, false
 	for _, m := range s.Methods {
-		if t.MFA.Allows(m.Kind()) && slices.ContainsFunc(factors, func(f store.Factor) bool { return f.Kind == m.Kind() }) {
+		mine := func(f store.Factor) bool {
+			// A code to a mailbox that is no longer the person's would keep them out.
+			return f.Kind == m.Kind() && (!m.Traits().ByMail || f.Facts["email"] == email.Masked())
+		}
+		if t.MFA.Allows(m.Kind()) && slices.ContainsFunc(factors, mine) {
 			out = append(out, m.Kind())
 			alone = alone || m.Traits().Alone
 			better = better || m.Traits().Assures
