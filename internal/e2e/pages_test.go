@@ -166,7 +166,7 @@ func TestTheKeyboardAloneIsEnough(t *testing.T) {
 
 	stops := walk(ctx, t)
 	orderly(t, "sign-in", stops)
-	if got, want := names(stops), "Skip to the content | E-mail address | Password | Show password | Forgotten your password? | Keep me signed in on this device | Sign in | portal@acme.example"; got != want {
+	if got, want := names(stops), "Skip to the content | E-mail address | Password | Show password | Forgotten your password? | Keep me signed in on this device | Sign in | Sign in with a passkey | portal@acme.example"; got != want {
 		t.Errorf("the keyboard comes to\n%s, not to\n%s", got, want)
 	}
 	do(ctx, t, chromedp.Evaluate(`document.activeElement.blur(); 0`, nil), chromedp.Reload(), await(`document.activeElement.id === "email"`))
