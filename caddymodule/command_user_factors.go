@@ -102,7 +102,7 @@ type factorRow struct {
 
 func factorRows(list []portal.Factor) (out []factorRow) {
 	for _, f := range list {
-		out = append(out, factorRow{f.Kind, f.Name, f.CreatedAt.UTC(), moment(f.UsedAt), f.Facts["clock"], f.Facts["left"]})
+		out = append(out, factorRow{f.Kind, f.Name, f.CreatedAt.UTC(), moment(f.UsedAt), strings.TrimPrefix(f.Facts["clock"], "+0"), f.Facts["left"]})
 	}
 	return out
 }

@@ -39,7 +39,7 @@ func (k *clerk) ofSecond(ctx context.Context, x *store.Tx, t portal.Tenant, emai
 	}
 	out := []obstacle{{Rule: auth.RuleSecond, Says: says}}
 	for _, f := range factors {
-		if off := f.Facts["clock"]; off != "" {
+		if off := f.Facts["clock"]; off != "" && off != "+0" {
 			out = append(out, obstacle{Rule: auth.RuleSecond, Says: fmt.Sprintf("the clock of the device behind %q is off by %s", f.Name, off),
 				Tell: "Set the time of your device automatically. Its codes fit again then."})
 		}
