@@ -1,12 +1,16 @@
 package auth_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/testenv"
 )
 
@@ -114,6 +118,66 @@ func TestACodeByMailIsBoundToWhoAskedAndProvesNoMoreThanTheMailbox(t *testing.T)
 	two.start(t, "ann@buyer.example", fresh)
 	if err := send(two); err != nil {
 		t.Errorf("once the app was shown: %v", err)
+	}
+}
+
+// OOB-02, RL-04: of fifty who send one code of one sign-in at the same moment, to two gateways, one gets in, whichever way
+// the code has come.
+func TestOfFiftyWithOneCodeThatTravelledOneGetsIn(t *testing.T) {
+	t.Parallel()
+	rule := portal.DefaultPolicy()
+	rule.Lockout.Free, rule.Lockout.Close = 90, 100
+	h := testenv.NewHouse(t, testenv.Plan{Policy: &rule})
+	gates := []*testenv.House{h, h.Neighbour(t)}
+	tenant := testenv.Tenant(t)
+	tenant.MFA.EmailCodes, tenant.MFA.SMSCodes = true, true
+	h.Person(t, tenant, testenv.Visitor{})
+	b, a, _ := withApp(t, h, &tenant, "ann@buyer.example")
+	text := func() string {
+		h.Courier(t, tenant.ID)
+		sent := h.Text.Sent(tenant.ID)
+		return sent[len(sent)-1].Text[:6]
+	}
+	for k, code := range map[portal.FactorKind]func() string{portal.FactorEmail: func() string { return b.code(t) }, portal.FactorSMS: text} {
+		h.Clock.Advance(2 * time.Minute)
+		b.start(t, "ann@buyer.example", testenv.Password)
+		if _, err := b.answer(t, portal.FactorTOTP, a.at(h.Clock.Now())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), k, "+4915112345678"); err != nil {
+			t.Fatal(k, err)
+		}
+		added, err := h.Auth.Confirm(t.Context(), &tenant, b.client(), b.holder(t), k, code(), "")
+		if err != nil {
+			t.Fatal(k, err)
+		}
+		b.took(added.Outcome, nil)
+		h.Clock.Advance(2 * time.Hour)
+		b.start(t, "ann@buyer.example", testenv.Password)
+		if err := h.Auth.Send(t.Context(), &tenant, b.client(), b.holder(t), k, false); err != nil {
+			t.Fatal(k, err)
+		}
+		said, who := code(), b.holder(t)
+		var (
+			all sync.WaitGroup
+			got atomic.Int64
+		)
+		gate := make(chan struct{})
+		for i := range 50 {
+			all.Go(func() {
+				<-gate
+				out, err := gates[i%2].Auth.Answer(context.Background(), &tenant, b.client(), session.Cookies{}, who, auth.Answer{Kind: k, Text: said})
+				if err == nil && out.Grant != nil {
+					got.Add(1)
+				}
+			})
+		}
+		close(gate)
+		all.Wait()
+		if got.Load() != 1 {
+			t.Errorf("%s: %d of fifty got in", k, got.Load())
+		}
+		h.Clock.Advance(2 * time.Hour)
 	}
 }
 

@@ -103,6 +103,15 @@ func TestWhatACommandChangesIsFeltByARunningGatewayWithinTwoSeconds(t *testing.T
 	s.operate(t, "", "tenant", "mode", slug, "on")
 	g.felt(t, "the gate put on", func() bool { return answered(client(t), here) == http.StatusUnauthorized })
 
+	ann2 := client(t)
+	leads := func() string {
+		return g.try(t, ann2, "ann@buyer.example", testenv.Password).Header.Get("Location")
+	}
+	s.operate(t, "", "policy", "set", "mfa", "required", "--tenant", slug, "--reason", "the auditors ask for it")
+	g.felt(t, "the second step that is required", func() bool { return strings.HasPrefix(leads(), "/auth/mfa") })
+	s.operate(t, "", "policy", "pause", "--tenant", slug)
+	g.felt(t, "the pause", func() bool { return leads() == "/" })
+
 	third := "new-" + here
 	s.operate(t, "", "tenant", "add", "new-"+slug, "--name", "New Company", "--host", third)
 	g.felt(t, "the new tenant", func() bool { return answered(client(t), third) == http.StatusUnauthorized })

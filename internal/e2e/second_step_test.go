@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -122,6 +123,12 @@ func TestASecondStepIsSetUpUsedAndLost(t *testing.T) {
 		d.out(ctx, t)
 		// The browser offers it in the address field; this one picks it at once.
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login?return_to=/auth/account/sessions")), awaitText("h1", "Which company"), chromedp.Click(`//button[contains(., "Northwind Bakery")]`), awaitText(".rows", "with a passkey"))
+		// Where the browser offers nothing by itself, the button asks for it.
+		d.out(ctx, t)
+		do(ctx, t, chromedp.ActionFunc(func(ctx context.Context) error {
+			_, err := page.AddScriptToEvaluateOnNewDocument(`PublicKeyCredential.isConditionalMediationAvailable = async () => false`).Do(ctx)
+			return err
+		}), chromedp.Navigate(d.url("acme", "/auth/login")), awaitText("h1", "Sign in"), await(`!document.querySelector("[data-passkey]").hidden`), chromedp.Click("[data-passkey]"), awaitText("h1", "Which company"))
 		quiet(t, console)
 
 		// Where it cannot be used, the rest works.
