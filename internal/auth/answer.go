@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/factor"
@@ -125,21 +126,14 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 	case alarm != "":
 		answer.Public = "This passkey cannot be used: it looks as if it had been copied. Use another way, and ask for help."
 	case errors.Is(cause, factor.ErrInput):
-		// Nothing was looked at, so nobody pays.
-		err := s.afterwards(ctx, t.ID, c.At, func(ctx context.Context, x *store.Tx) error {
-			if !g.paid {
-				return nil
-			}
-			return x.RefundCode(ctx, g.p.email, g.p.known.ID)
-		})
-		return errors.Join(input("code", "Enter the code as it is shown. It has only the characters that you see there."), err)
+		return errors.Join(input("code", "Enter the code as it is shown. It has only the characters that you see there."), s.refund(ctx, t, c, g))
 	case errors.Is(cause, factor.ErrUsed):
 		answer.Public = "This code was already used. Wait for the next one."
 	case errors.As(cause, &drift):
 		answer.Public = "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again."
 	case errors.Is(cause, factor.ErrWrong):
 	default:
-		return cause
+		return errors.Join(cause, s.refund(ctx, t, c, g))
 	}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		u := g.p.user()
@@ -169,6 +163,14 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 		return restsSecond(wait)
 	}
 	return answer
+}
+
+// refund takes back what was paid for an answer that was not looked at: nobody was told anything, so nobody pays.
+func (s *Service) refund(ctx context.Context, t *portal.Tenant, c portal.Client, g *codeGuess) error {
+	if !g.paid {
+		return nil
+	}
+	return s.afterwards(ctx, t.ID, c.At, func(ctx context.Context, x *store.Tx) error { return x.RefundCode(ctx, g.p.email, g.p.known.ID) })
 }
 
 // passed is the second transaction after a right answer: it counts if nobody has used the state or the question since.
@@ -210,9 +212,8 @@ func (s *Service) passed(ctx context.Context, t *portal.Tenant, c portal.Client,
 				return err
 			}
 		}
-		if left, ok := right.Facts["left"]; ok {
-			fmt.Sscan(left, &out.Left)
-			if err := s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": "code_used_" + left}); err != nil {
+		if out.Left = left(right.Facts); out.Left >= 0 {
+			if err := s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, map[string]string{"what": fmt.Sprintf("code_used_%d", out.Left)}); err != nil {
 				return err
 			}
 		}
@@ -224,6 +225,15 @@ func (s *Service) passed(ctx context.Context, t *portal.Tenant, c portal.Client,
 	}
 	s.Sessions.Forget(c.At, ended...)
 	return out, nil
+}
+
+// left is how many codes a factor has left; -1 where it has none to count.
+func left(facts map[string]string) int {
+	n, err := strconv.Atoi(facts["left"])
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // provedMailbox notes that a mailbox was proved.
@@ -344,6 +354,17 @@ func (s *Service) stepUp(ctx context.Context, x *store.Tx, t *portal.Tenant, c p
 // from the same purse (RL-07).
 func (s *Service) answerPassword(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, text string) (Outcome, error) {
 	out := Outcome{Left: -1}
+	// Whoever has more to show is not told here whether a password is right.
+	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+		p, err := s.party(ctx, x, t, c, h)
+		if err == nil && len(p.usable) > 0 {
+			err = errStale
+		}
+		return err
+	})
+	if err != nil {
+		return out, err
+	}
 	_, g, err := s.reprove(ctx, t, c, *h.Session, text, func(portal.User) error { return nil })
 	if err != nil {
 		return out, err

@@ -50,8 +50,8 @@ func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		out.Off, out.Required, out.Until = p.sit.MFA == portal.MFAOff, p.sit.MFA == portal.MFARequired, p.sit.Grace
 		out.SignedIn, out.First, out.ReturnTo = p.signedIn(), len(p.usable) == 0, p.attempt.ReturnTo
 		for _, f := range p.factors {
-			if left, ok := f.Facts["left"]; ok {
-				fmt.Sscan(left, &out.Codes)
+			if n := left(f.Facts); n >= 0 {
+				out.Codes = n
 				continue
 			}
 			if f.ID != "" {

@@ -344,8 +344,10 @@ func TestWhatMattersNeedsTheStrongestWithinTenMinutes(t *testing.T) {
 	}
 	before, _ := b.session(t)
 	old := *b
-	if _, err := b.answer(t, auth.KindPassword, testenv.Password); err == nil {
-		t.Error("the password is enough for somebody who has an app")
+	for _, password := range []string{testenv.Password, "not the password"} { // and nothing tells which it is
+		if _, err := b.answer(t, auth.KindPassword, password); kind(t, err) != portal.ProblemMFARequired {
+			t.Errorf("a password of somebody who has an app: %v", err)
+		}
 	}
 	if _, err := b.answer(t, portal.FactorTOTP, a.at(h.Clock.Now())); err != nil {
 		t.Fatal(err)

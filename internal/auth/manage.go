@@ -12,14 +12,11 @@ import (
 // manage runs a change to a person's factors in their turn, after they have shown who they are.
 func (s *Service) manage(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, act func(*store.Tx, *party) error) error {
 	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		if err := x.TakeTurns(ctx, ses.Choices); err != nil {
+			return err
+		}
 		p, err := s.party(ctx, x, t, c, Holder{Session: &ses})
 		if err != nil {
-			return err
-		}
-		if err := x.TakeTurns(ctx, p.users()); err != nil {
-			return err
-		}
-		if p, err = s.party(ctx, x, t, c, Holder{Session: &ses}); err != nil {
 			return err
 		}
 		if err := p.ready(c.At); err != nil {

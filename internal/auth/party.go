@@ -158,7 +158,7 @@ func (s *Service) kinds(t *portal.Tenant, factors []store.Factor, email portal.E
 	for _, m := range s.Methods {
 		mine := func(f store.Factor) bool {
 			// A code to a mailbox that is no longer the person's would keep them out.
-			return f.Kind == m.Kind() && (!m.Traits().ByMail || f.Facts["email"] == email.Masked())
+			return f.Kind == m.Kind() && (!m.Traits().ByMail || f.Facts[factor.FactMailbox] == factor.Mailbox(email))
 		}
 		if t.MFA.Allows(m.Kind()) && slices.ContainsFunc(factors, mine) {
 			out = append(out, m.Kind())
