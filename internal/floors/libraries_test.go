@@ -40,7 +40,7 @@ var libraries = []library{
 	{"github.com/FastFilter/xorfilter", []string{"breach"}, nil, "filters of stolen passwords"},
 	{"github.com/spf13/pflag", []string{"caddymodule"}, nil, "the flags of cobra's commands"},
 	{"github.com/rogpeppe/go-internal", nil, []string{"caddymodule"}, "the real binary, run as an operator runs it, in scripts that anybody can read"},
-	{"golang.org/x/sys", []string{"cmd/dev"}, nil, "a bench pins programs to cores and reads their CPU time"},
+	{"golang.org/x/sys", []string{"cmd/dev", "password"}, nil, "a bench pins programs to cores and reads their CPU time; the memory of hashes is the system's"},
 	{"golang.org/x/sync", []string{"session"}, nil, "parallel renewals of one session are one"},
 	{"github.com/mileusna/useragent", []string{"whereabouts"}, nil, "a browser's name in a list of sessions; never a decision"},
 	{"github.com/graph-gophers/graphql-go", []string{"demo/erp"}, nil, "the demo's endpoint is a real one, made with somebody else's library"},

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -67,7 +65,7 @@ type Hasher struct {
 	done    atomic.Int64
 	refused atomic.Int64
 	inside  atomic.Int64
-	left    atomic.Int64 // KiB that finished hashes left to the collector
+	memory  workspaces
 }
 
 // New makes a Hasher.
@@ -150,25 +148,6 @@ func (h *Hasher) take(ctx context.Context, work func()) error {
 	return nil
 }
 
-// tidy bounds what finished hashes leave behind. Each has used its parameters' memory, which only the collector takes
-// back, and a collector that is set for few collections lets many times the slots' memory pile up before it runs
-// (DOS-01: memory stays within base and slots). With a large heap a collection costs more and its share is smaller,
-// so that it runs less often; with a single slot, every second hash is often enough.
-func (h *Hasher) tidy(kib uint32) {
-	left := h.left.Add(int64(kib))
-	if left < int64(h.c.Memory)*int64(max(2, h.c.Slots)) {
-		return
-	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if live[0].Value.Kind() == metrics.KindUint64 && left < int64(live[0].Value.Uint64()>>11) { // half of it, in KiB
-		return
-	}
-	if h.left.CompareAndSwap(left, 0) {
-		runtime.GC()
-	}
-}
-
 // Stats are the pool's counters.
 type Stats struct{ Running, Waiting, Peak, Done, Refused int64 }
 
@@ -200,8 +179,7 @@ func (h *Hasher) Hash(ctx context.Context, p Prepared) (Stored, error) {
 	out := phc{memory: h.c.Memory, passes: h.c.Passes, lanes: h.c.Lanes, salt: make([]byte, saltBytes)}
 	rand.Read(out.salt)
 	if err := h.do(ctx, func() {
-		out.key = argon2.IDKey(in, out.salt, out.passes, out.memory, out.lanes, keyBytes)
-		h.tidy(out.memory)
+		out.key = derived()(&h.memory, in, out.salt, out.passes, out.memory, out.lanes, keyBytes)
 	}); err != nil {
 		return Stored{}, err
 	}
@@ -224,9 +202,8 @@ func (h *Hasher) Check(ctx context.Context, p Prepared, s Stored) (Verdict, erro
 	}
 	var v Verdict
 	err = h.do(ctx, func() {
-		got := argon2.IDKey(in, stored.salt, stored.passes, stored.memory, stored.lanes, uint32(len(stored.key)))
+		got := derived()(&h.memory, in, stored.salt, stored.passes, stored.memory, stored.lanes, uint32(len(stored.key)))
 		v.Match = subtle.ConstantTimeCompare(got, stored.key) == 1
-		h.tidy(stored.memory)
 	})
 	if v.Match {
 		current := ""
@@ -259,8 +236,7 @@ func cut72(s string) []byte { return []byte(s[:min(len(s), 72)]) }
 func (h *Hasher) Decoy(ctx context.Context, p Prepared) error {
 	var salt [saltBytes]byte
 	return h.do(ctx, func() {
-		key := argon2.IDKey([]byte(p.text()), salt[:], h.c.Passes, h.c.Memory, h.c.Lanes, keyBytes)
+		key := derived()(&h.memory, []byte(p.text()), salt[:], h.c.Passes, h.c.Memory, h.c.Lanes, keyBytes)
 		subtle.ConstantTimeCompare(key, make([]byte, keyBytes))
-		h.tidy(h.c.Memory)
 	})
 }
