@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/secret"
@@ -29,18 +30,46 @@ type Refusals struct {
 	size        int
 	counting    sync.RWMutex
 	counts      map[string]*atomic.Int64 // by rule, or by code where no rule refused
-	byNetwork   map[string][]string      // references, oldest first
-	byReference map[string]Refusal
+	byNetwork   map[word][]reference     // oldest first
+	byReference map[reference]kept
 }
 
-// remembered is how many refusals a gateway remembers: some megabytes.
+// reference is the word of secret.Reference.
+type reference [8]byte
+
+// word is one of the few that refusals are described with, and is in memory once.
+type word = unique.Handle[string]
+
+// kept is a Refusal as it is remembered, a third of its size: a flood must not grow the heap (DOS-01).
+type kept struct {
+	at, until                         int64 // nanoseconds of Unix time; no until: 0
+	code, rule, tenant, slug, network word
+}
+
+func (f Refusal) keep() kept {
+	k := kept{f.At.UnixNano(), 0, unique.Make(string(f.Code)), unique.Make(f.Rule), unique.Make(string(f.Tenant)), unique.Make(f.Slug), unique.Make(f.Network)}
+	if !f.Until.IsZero() {
+		k.until = f.Until.UnixNano()
+	}
+	return k
+}
+
+func (k kept) refusal(r reference) Refusal {
+	f := Refusal{string(r[:]), time.Unix(0, k.at), portal.ProblemKind(k.code.Value()), k.rule.Value(), portal.TenantID(k.tenant.Value()), k.slug.Value(), k.network.Value(), time.Time{}}
+	if k.until != 0 {
+		f.Until = time.Unix(0, k.until)
+	}
+	return f
+}
+
+// remembered is how many refusals a gateway remembers: two or three megabytes.
 const remembered = 20_000
 
 // NewRefusals is an empty memory of refusals, bounded.
 func NewRefusals() *Refusals { return newRefusals(remembered) }
 
 func newRefusals(size int) *Refusals {
-	return &Refusals{size: size, counts: map[string]*atomic.Int64{}, byNetwork: map[string][]string{}, byReference: map[string]Refusal{}}
+	return &Refusals{size: size, counts: map[string]*atomic.Int64{}, byNetwork: map[word][]reference{}, byReference: map[reference]kept{}}
 }
 
 // maxRules bounds what is counted apart; there are some thirty rules and codes, and none is made from what somebody sent.
@@ -92,18 +121,19 @@ func (r *Refusals) add(f Refusal) {
 	if len(r.byReference) >= r.size {
 		r.forget()
 	}
-	r.byNetwork[f.Network] = append(r.byNetwork[f.Network], f.Reference)
-	r.byReference[f.Reference] = f
+	k, ref := f.keep(), reference([]byte(f.Reference))
+	r.byNetwork[k.network] = append(r.byNetwork[k.network], ref)
+	r.byReference[ref] = k
 }
 
 // forget drops the oldest refusal of the network that has the most, of a few that come to hand.
 func (r *Refusals) forget() {
-	var most string
-	var oldest time.Time
+	var most word
+	var oldest int64
 	seen := 0
 	for network, refs := range r.byNetwork {
-		at := r.byReference[refs[0]].At
-		if n := len(r.byNetwork[most]); seen == 0 || len(refs) > n || len(refs) == n && at.Before(oldest) {
+		at := r.byReference[refs[0]].at
+		if n := len(r.byNetwork[most]); seen == 0 || len(refs) > n || len(refs) == n && at < oldest {
 			most, oldest = network, at
 		}
 		if seen++; seen == 16 {
@@ -120,10 +150,17 @@ func (r *Refusals) forget() {
 }
 
 // Find is the refusal with a reference.
-func (r *Refusals) Find(reference string) (Refusal, bool) {
+func (r *Refusals) Find(typed string) (f Refusal, ok bool) {
+	if len(typed) != len(reference{}) {
+		return f, false
+	}
+	ref := reference([]byte(typed))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f, ok := r.byReference[reference]
+	k, ok := r.byReference[ref]
+	if ok {
+		f = k.refusal(ref)
+	}
 	return f, ok
 }
 
@@ -135,9 +172,14 @@ func (r *Refusals) Standing(now time.Time) []Refusal {
 	}
 	newest := map[place]Refusal{}
 	r.mu.Lock()
-	for _, f := range r.byReference {
+	limit, at := unique.Make(string(portal.ProblemLimit)), now.UnixNano()
+	for ref, k := range r.byReference {
+		if k.code != limit || k.until <= at {
+			continue
+		}
+		f := k.refusal(ref)
 		p := place{f.Rule, f.Network, f.Tenant}
-		if f.Code == portal.ProblemLimit && f.Until.After(now) && f.At.After(newest[p].At) {
+		if f.At.After(newest[p].At) {
 			newest[p] = f
 		}
 	}

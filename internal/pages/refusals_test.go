@@ -18,7 +18,7 @@ func TestAFloodOfRefusalsIsBoundedAndDoesNotWashAwayAnotherNetworks(t *testing.T
 	}
 	add("HELPME22", "203.0.113.7")
 	for i := range 20_000 {
-		add(fmt.Sprint("FLOOD", i), fmt.Sprint("198.51.100.", i%3))
+		add(fmt.Sprintf("FLD%05d", i), fmt.Sprint("198.51.100.", i%3))
 	}
 	if len(r.byReference) != 1000 {
 		t.Errorf("%d refusals are remembered, want 1000", len(r.byReference))
@@ -30,14 +30,17 @@ func TestAFloodOfRefusalsIsBoundedAndDoesNotWashAwayAnotherNetworks(t *testing.T
 	if held != 1000 || len(r.byNetwork) != 4 {
 		t.Errorf("%d references of %d networks are remembered", held, len(r.byNetwork))
 	}
-	if f, ok := r.Find("HELPME22"); !ok || f.Network != "203.0.113.7" {
+	if f, ok := r.Find("HELPME22"); !ok || f.Network != "203.0.113.7" || f.Reference != "HELPME22" || f.Code != portal.ProblemLimit || f.Tenant != "t" || !f.Until.Equal(f.At.Add(time.Hour)) {
 		t.Errorf("the other network's refusal is forgotten: %+v", f)
 	}
-	if f, ok := r.Find("FLOOD19999"); !ok || f.Rule != "failures_network" {
+	if f, ok := r.Find("FLD19999"); !ok || f.Rule != "failures_network" {
 		t.Errorf("the newest refusal is forgotten: %+v", f)
 	}
-	if _, ok := r.Find("FLOOD0"); ok {
+	if _, ok := r.Find("FLD00000"); ok {
 		t.Error("the oldest of the flood is still remembered")
+	}
+	if _, ok := r.Find("no reference"); ok {
+		t.Error("something is found by what is none")
 	}
 	standing := r.Standing(now)
 	if len(standing) != 4 {
