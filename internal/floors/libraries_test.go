@@ -33,7 +33,7 @@ var libraries = []library{
 		"caddymodule logs what happens to the program, pages what happens to a request; everything below returns errors"},
 	{"github.com/golang-jwt/jwt/v5", []string{"secret", "demo/erp"}, []string{"secret", "e2e"},
 		"secret signs and checks with one algorithm per key; demo/erp is an upstream and checks what it is given"},
-	{"golang.org/x/crypto", []string{"password"}, []string{"auth", "pages"}, "argon2id and the ERP's bcrypt"},
+	{"golang.org/x/crypto", []string{"password", "cmd/dev"}, []string{"auth", "pages"}, "argon2id and the ERP's bcrypt; a bench compares a sign-in with the bare hash"},
 	{"golang.org/x/text", []string{"password", "mail"}, nil, "NFC: the same password typed on two keyboards is one password; which language somebody reads, and its plurals"},
 	{"golang.org/x/net", []string{"portal"}, []string{"e2e", "pages", "mail"}, "idna: one spelling of a mail address's domain; in tests HTTP/2 frames that no client would send, and parsed pages and mails"},
 	{"github.com/ccojocar/zxcvbn-go", []string{"password"}, nil, "how hard a password is to guess; never on more than its beginning, and never without a slot"},
