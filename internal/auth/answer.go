@@ -94,7 +94,7 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 			}
 			if g.try.Resting {
 				wait, _ := g.try.Lockout.Resting(c.At)
-				return restsSecond(wait)
+				return g.p.rests(wait)
 			}
 			g.paid = true
 		}
@@ -114,8 +114,13 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 	return g, err
 }
 
-func restsSecond(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: "There were several wrong codes, so codes are not taken for a while. A passkey works all the same.", RetryAfter: d, Rule: RuleSecond}
+// rests is the answer while codes are not taken. Of a passkey hears only who has one: the others would look for it.
+func (p *party) rests(d time.Duration) error {
+	rest := &portal.Problem{Kind: portal.ProblemLimit, Public: "There were several wrong codes, so codes are not taken for a while. Please try again later.", RetryAfter: d, Rule: RuleSecond}
+	if p.can(portal.FactorWebAuthn) != nil {
+		rest.Public = "There were several wrong codes, so codes are not taken for a while. Your passkey works all the same."
+	}
+	return rest
 }
 
 // failed is what happens after an answer that opens nothing.
@@ -160,7 +165,7 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 		return err
 	}
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
-		return restsSecond(wait)
+		return g.p.rests(wait)
 	}
 	return answer
 }
