@@ -228,7 +228,7 @@ func (s *Site) second(w http.ResponseWriter, r *http.Request, v Visit) error {
 		see(w, r, s.secondURL(p))
 		return nil
 	}
-	in := auth.Answer{Kind: p.Method, Text: f["code"], Trust: ticked(f["trust"]), Enrol: p.Setup}
+	in := auth.Answer{Kind: p.Method, Text: f["code"], Trust: ticked(f["trust"]), Enrol: p.Setup, Makes: s.mayOffer(f, p.ReturnTo)}
 	switch p.Method {
 	case auth.KindPassword:
 		in.Text = f["password"]

@@ -42,6 +42,8 @@ type Second struct {
 	Claimed bool      // the ERP's row says that there is one, and nobody has dealt with that
 	Claim   string    // what the ERP's row has as its secret
 	ByMail  bool      // whoever set the password showed nothing but the mailbox
+	Offered bool      // a passkey was offered to them
+	Handle  []byte    // by which authenticators know the person; nil: they have never had a passkey
 }
 
 // ownCode is the customer code of the tenant's own company, which people without a company of their own belong to.
@@ -58,7 +60,7 @@ const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.custo
 		else '' end`
 
 const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false),
-	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled,
+	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled, o.offered_at is not null, o.handle,
 	exists (select from public.customer_users p join portalgate.factors f on f.tenant_id = p.tenant_id and f.user_id = p.id
 		where p.tenant_id = u.tenant_id and lower(p.email) = lower(u.email) and p.deleted_at is null)`
 
@@ -86,7 +88,7 @@ func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 		told            *time.Time
 	)
 	err = row.Scan(append(userFields(&a.User), &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange,
-		&a.Second.ByMail, &a.Second.Claimed, &a.Second.Claim, &told, &settled, &a.Second.Has)...)
+		&a.Second.ByMail, &a.Second.Claimed, &a.Second.Claim, &told, &settled, &a.Second.Offered, &a.Second.Handle, &a.Second.Has)...)
 	if told != nil {
 		a.Second.ToldAt = *told
 	}
