@@ -182,6 +182,20 @@ func when(t, now time.Time) moment {
 	return m
 }
 
+// since is when, for what may lie long back: how long is of more use there than the day.
+func since(t, now time.Time) moment {
+	m, days := when(t, now), int(now.Sub(t)/(24*time.Hour))
+	switch {
+	case days >= 2*365:
+		m.Words = count(days/365, "year") + " ago"
+	case days >= 60:
+		m.Words = count(days*12/365, "month") + " ago"
+	case days >= 14:
+		m.Words = count(days/7, "week") + " ago"
+	}
+	return m
+}
+
 func count(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
