@@ -81,7 +81,6 @@ type secondData struct {
 	Minutes  int     // for how long a code that was sent is good
 	Rest     *moment // until when codes rest
 	Passkey  bool    // beside resting codes, a passkey may be used
-	Refused  bool    // they have just begun to rest, or one was tried all the same
 	Trust    string  // how long a device is not asked
 	Trusting bool
 	Ways     []auth.Way
@@ -135,7 +134,6 @@ func (s *Site) secondForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 	if !q.Rests.IsZero() {
 		rest := when(roundUp(q.Rests), v.Client.At)
 		d.Rest = &rest
-		d.Refused, problems = len(problems) > 0, nil // the page says it, and until when
 		for _, o := range q.Others {
 			d.Passkey = d.Passkey || o.Kind == portal.FactorWebAuthn
 		}
@@ -284,6 +282,9 @@ func (s *Site) secondRefused(w http.ResponseWriter, r *http.Request, v Visit, h 
 	s.Refusals.count(p)
 	told := *p
 	switch {
+	case p.Rule == auth.RuleSecond:
+		told.Public = problem{Text: p.Public}.First() // the page says until when, and what works meanwhile
+		fallthrough
 	case p.Kind == portal.ProblemLimit:
 		told.Field = "" // there may be no field to lead to
 	case at.Method == auth.KindPassword:
