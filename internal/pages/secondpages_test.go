@@ -187,6 +187,7 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 	f.tenant.MFA = portal.MFAPolicy{}
 	add("offer-first", 200, ole.get("/auth/account/mfa?offer=1&return_to=/orders"))
 
+	f.Clock.Advance(2 * time.Minute)
 	ole.signIn("ole@buyer.example", testenv.Password)
 	ole.enrols()
 	thief = f.guest(t)
