@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,9 +135,8 @@ func (s *Site) secondForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 	if !q.Rests.IsZero() {
 		rest := when(roundUp(q.Rests), v.Client.At)
 		d.Rest = &rest
-		for _, o := range q.Others {
-			d.Passkey = d.Passkey || o.Kind == portal.FactorWebAuthn
-		}
+		d.Ways = slices.DeleteFunc(q.Others, func(o auth.Way) bool { return o.Kind == portal.FactorWebAuthn }) // it has a button
+		d.Passkey = len(d.Ways) < len(q.Others)
 	}
 	title := "Second step"
 	if q.SignedIn {
