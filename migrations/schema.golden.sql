@@ -360,6 +360,9 @@ portalgate.second_steps row security forced, owner owner
   user_id uuid not null
   told_at timestamp with time zone
   settled bytea
+  offered_at timestamp with time zone
+  handle bytea
+  CHECK (((octet_length(handle) >= 1) AND (octet_length(handle) <= 64)))
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
@@ -737,6 +740,7 @@ core 0
 core 1
 core 10
 core 11
+core 12
 core 2
 core 3
 core 4

@@ -134,6 +134,19 @@ func (s *Service) Live(ctx context.Context, t *portal.Tenant, c portal.Client, s
 	return live, nil
 }
 
+// PasswordChanged is when the password that this session's person signs in with was set last; zero: that is not known, or
+// they have none here.
+func (s *Service) PasswordChanged(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) (at time.Time, err error) {
+	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		a, err := x.Account(ctx, ses.User)
+		if at = a.Secret.ChangedAt; a.Secret.Missing {
+			at = time.Time{}
+		}
+		return err
+	})
+	return at, err
+}
+
 // EndSession ends one of a person's own sessions. One that is not theirs is not found, here and in every tenant.
 func (s *Service) EndSession(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.SessionID) error {
 	if id != ses.ID {

@@ -21,6 +21,7 @@ type Answer struct {
 	Text  string // a code, a credential, or the password
 	Trust bool   // don't ask again on this device
 	Enrol bool   // a first factor is about to be added
+	Makes bool   // the browser can make a passkey, and may be offered one
 }
 
 // Answer judges an answer. A right one of somebody in the middle of signing in leads to the next step, one of somebody
@@ -94,7 +95,7 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 			}
 			if g.try.Resting {
 				wait, _ := g.try.Lockout.Resting(c.At)
-				return restsSecond(wait)
+				return g.p.rests(wait)
 			}
 			g.paid = true
 		}
@@ -112,10 +113,6 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 		return err
 	})
 	return g, err
-}
-
-func restsSecond(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: "There were several wrong codes, so codes are not taken for a while. A passkey works all the same.", RetryAfter: d, Rule: RuleSecond}
 }
 
 // failed is what happens after an answer that opens nothing.
@@ -160,7 +157,7 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 		return err
 	}
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
-		return restsSecond(wait)
+		return g.p.rests(wait)
 	}
 	return answer
 }
@@ -217,6 +214,7 @@ func (s *Service) passed(ctx context.Context, t *portal.Tenant, c portal.Client,
 				return err
 			}
 		}
+		p.sit.Makes = in.Makes && !tr.Along // who has come to their backup codes has something else to mend
 		ended, err = s.goOn(ctx, x, t, c, p, tr, in.Trust, previous, &out)
 		return err
 	})
@@ -288,7 +286,10 @@ func (s *Service) goOn(ctx context.Context, x *store.Tx, t *portal.Tenant, c por
 	out.ReturnTo = at.ReturnTo
 	old, _ := secret.ParseToken(p.holder.Attempt) // party has parsed it
 	was := old.Digest(secret.KindAttempt, string(t.ID))
-	if out.Step = portal.Next(at, p.sit); out.Step == portal.StepNewPassword {
+	if err := decide(ctx, x, at, p.sit, p.user(), out); err != nil {
+		return nil, err
+	}
+	if out.Step == portal.StepNewPassword {
 		token := secret.NewToken()
 		is := token.Digest(secret.KindAttempt, string(t.ID))
 		ok, err := x.AmendAttempt(ctx, was[:], is[:], at)

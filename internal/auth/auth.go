@@ -23,11 +23,13 @@ type Credentials struct {
 	Password string
 	Remember bool
 	ReturnTo string
+	Makes    bool // the browser can make a passkey, and may be offered one
 }
 
 // Outcome is what a sign-in came to.
 type Outcome struct {
 	Step     portal.Step
+	After    portal.Step    // what comes after an offer
 	Grant    *session.Grant // set when signed in
 	Attempt  *secret.Token  // set when something is still missing
 	ReturnTo string

@@ -27,7 +27,8 @@ type Steps struct {
 	Trusted  int             // devices that are not asked
 	SignedIn bool            // false: somebody is led here in the middle of signing in
 	ReturnTo string
-	First    bool // there is none yet
+	First    bool              // there is none yet
+	Accepted []factor.Accepted // what a browser may be told of the passkeys; of nobody who is not signed in
 }
 
 // Offer is a kind that may be added.
@@ -49,6 +50,9 @@ func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		}
 		out.Off, out.Required, out.Until = p.sit.MFA == portal.MFAOff, p.sit.MFA == portal.MFARequired, p.sit.Grace
 		out.SignedIn, out.First, out.ReturnTo = p.signedIn(), len(p.usable) == 0, p.attempt.ReturnTo
+		if p.signedIn() {
+			out.Accepted = s.accepted(t, p, c.At)
+		}
 		for _, f := range p.factors {
 			if n := left(f.Facts); n >= 0 {
 				out.Codes = n
@@ -290,6 +294,11 @@ func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 	}
 	if err != nil {
 		return "", err
+	}
+	if e.Handle != nil { // who has made a passkey needs no offer of one, also after they have removed it
+		if err := errors.Join(x.PutHandle(ctx, f.User, e.Handle), x.Offer(ctx, f.User)); err != nil {
+			return "", err
+		}
 	}
 	return f.ID, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
 }

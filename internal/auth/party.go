@@ -118,7 +118,8 @@ func (s *Service) party(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 
 // situation is what a sign-in of these rows is judged by. The factors are read only where there are any.
 func (s *Service) situation(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, rows []store.Account, known store.Known) (portal.Situation, []store.Factor, error) {
-	sit := portal.Situation{MFA: portal.MFAOff, Trusted: t.MFA.Remember && known.TrustedUntil.After(c.At), Now: c.At}
+	sit := portal.Situation{MFA: portal.MFAOff, Trusted: t.MFA.Remember && known.TrustedUntil.After(c.At), Now: c.At,
+		Known: known.First, Passkeys: s.method(portal.FactorWebAuthn) != nil && t.MFA.Allows(portal.FactorWebAuthn)}
 	var factors []store.Factor
 	has := slices.ContainsFunc(rows, func(a store.Account) bool { return a.Second.Has })
 	if has {
@@ -130,7 +131,7 @@ func (s *Service) situation(ctx context.Context, x *store.Tx, t *portal.Tenant, 
 	byMail := false
 	for _, a := range rows {
 		sit.MFA = stricter(sit.MFA, t.MFA.For(a.User.Role, s.Policy.MFA))
-		byMail = byMail || a.Second.ByMail
+		byMail, sit.Offered = byMail || a.Second.ByMail, sit.Offered || a.Second.Offered
 		if !a.Second.Claimed {
 			continue
 		}
@@ -224,6 +225,15 @@ func (p *party) ready(now time.Time) error {
 	return nil
 }
 
+// rests is the answer while codes are not taken. Of a passkey hears only who has one: the others would look for it.
+func (p *party) rests(d time.Duration) error {
+	rest := &portal.Problem{Kind: portal.ProblemLimit, Public: "There were several wrong codes, so codes are not taken for a while. Please try again later.", RetryAfter: d, Rule: RuleSecond}
+	if p.can(portal.FactorWebAuthn) != nil {
+		rest.Public = "There were several wrong codes, so codes are not taken for a while. Your passkey works all the same."
+	}
+	return rest
+}
+
 // Ready says whether a session may do what matters now, or must first show who it is.
 func (s *Service) Ready(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder) error {
 	return s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -250,7 +260,8 @@ func (s *Service) SecondFresh(ctx context.Context, t *portal.Tenant, c portal.Cl
 // scene is where a method works.
 func (p *party) scene(t *portal.Tenant, purpose factor.Purpose, now time.Time) factor.Scene {
 	u := p.user()
-	return factor.Scene{Tenant: t.ID, Portal: t.Name, Origin: p.holder.Origin, Host: hostOf(p.holder.Origin), User: u.ID, Email: string(p.email), Name: u.Name(), Purpose: purpose, Now: now}
+	return factor.Scene{Tenant: t.ID, Portal: t.Name, Origin: p.holder.Origin, Host: hostOf(p.holder.Origin), User: u.ID, Email: string(p.email), Name: u.Name(), Purpose: purpose, Now: now,
+		Handle: p.rows[0].Second.Handle}
 }
 
 // hostOf is the host of an origin, without its port: the RP ID of passkeys (WA-04).

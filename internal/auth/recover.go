@@ -238,6 +238,9 @@ func (s *Service) renew(ctx context.Context, x *store.Tx, rows []store.Account, 
 			return nil, &portal.Problem{Kind: portal.ProblemInput, Field: "password", Public: "Your password has just been changed somewhere else. Sign in again."}
 		}
 	}
+	if err := x.SetPasswords(ctx, users(rows)); err != nil {
+		return nil, err
+	}
 	return s.turnOut(ctx, x, rows, who, spare, portal.EndPasswordChange)
 }
 

@@ -291,7 +291,10 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err != nil {
 			return err
 		}
-		out.Step = portal.Next(at, sit)
+		sit.Makes = in.Makes
+		if err := decide(ctx, x, at, sit, fit[0].User, &out); err != nil {
+			return err
+		}
 		if out.Grace = s.grace(at, sit); !out.Grace.IsZero() && !fit[0].Second.ToldAt.Equal(c.At) && (fit[0].Second.ToldAt.IsZero() || fit[0].Second.ToldAt.Before(t.MFA.Since)) {
 			if err := x.Told(ctx, fit[0].User.ID); err != nil {
 				return err

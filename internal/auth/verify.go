@@ -176,7 +176,7 @@ func (s *Service) prove(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 		if err == nil && !ok {
 			err = errLink
 		}
-		if err != nil {
+		if err := errors.Join(err, x.SetPasswords(ctx, users(who))); err != nil {
 			return nil, nil, err
 		}
 	case !same && !a.Secret.Elsewhere:

@@ -9,7 +9,6 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -107,11 +106,7 @@ func TestASecondStepIsSetUpUsedAndLost(t *testing.T) {
 		ctx := tab(t, browser)
 		console := testenv.Listen(ctx, t)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login?return_to=/auth/account")), signIn("new@buyer.example", "nothing"), awaitText(".problems", "not correct"))
-		do(ctx, t, webauthn.Enable(), chromedp.ActionFunc(func(ctx context.Context) error {
-			_, err := webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-				HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}).Do(ctx)
-			return err
-		}))
+		device(ctx, t)
 		do(ctx, t, chromedp.Navigate(d.url("acme", "/auth/login?return_to=/auth/account")), signIn("maria@northwind.example", mariaPassword), awaitText("h1", "Which company"), chromedp.Click(`//button[contains(., "Northwind Bakery")]`), awaitText("h1", "Your account"))
 		phone, codes := d.enrols(ctx, t, box, mariaEmail)
 		orderly(t, "backup codes", walk(ctx, t))

@@ -26,6 +26,7 @@ type Scene struct {
 	Email   string        // the person's address
 	Name    string        // what the person is called
 	Contact string        // of a set-up: the telephone number that was typed
+	Handle  []byte        // by which the person's passkeys have known them so far; nil: there was none yet
 	Purpose Purpose
 	Now     time.Time
 }
@@ -93,6 +94,7 @@ type Enrolled struct {
 	Name   string            // how it is called until its owner says otherwise
 	Lookup []byte            // of a passkey: a digest of its credential id, by which a sign-in finds it; unique in a tenant
 	Facts  map[string]string // what may be shown of it
+	Handle []byte            // of a passkey: by which authenticators know the person from now on
 }
 
 // Checked is a right answer.

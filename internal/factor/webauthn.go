@@ -88,6 +88,9 @@ func (WebAuthn) Setup(_ context.Context, s Scene, have []Held, before []byte) (C
 	if err != nil {
 		return Challenge{}, err
 	}
+	if o.handle == nil {
+		o.handle = s.Handle // an authenticator then puts the new one in the place of one that was removed
+	}
 	if o.handle == nil && before != nil {
 		var c ceremony
 		if err := read(before, &c); err != nil {
@@ -148,7 +151,7 @@ func (WebAuthn) Confirm(_ context.Context, s Scene, state []byte, answer string)
 	if name == "" {
 		name = WebAuthn{}.Traits().Title
 	}
-	return Enrolled{State: next, Name: name, Lookup: Lookup(key.ID), Facts: p.facts()}, nil
+	return Enrolled{State: next, Name: name, Lookup: Lookup(key.ID), Facts: p.facts(), Handle: p.Handle}, nil
 }
 
 // Ask asks for one of the person's passkeys; to enter, for whichever there is, so that the question tells nobody who has
@@ -227,6 +230,39 @@ func (WebAuthn) Check(_ context.Context, s Scene, have []Held, challenge []byte,
 	}
 	next, err := p.spend(c, s.Now)
 	return Checked{ID: id, State: next, Facts: p.facts(), Alarm: alarm}, err
+}
+
+// Accepted is what a browser may be told of a person's passkeys, as its signalAllAcceptedCredentials takes it (Web
+// Authentication Level 3, section 5.1.10.2): whatever else it keeps for that person opens nothing any more.
+type Accepted struct {
+	Host string                      `json:"rpId"`
+	User protocol.URLEncodedBase64   `json:"userId"`
+	IDs  []protocol.URLEncodedBase64 `json:"allAcceptedCredentialIds"`
+}
+
+// Accepted lists a person's passkeys by handle. There is an empty list for the one that none is left of.
+func (WebAuthn) Accepted(s Scene, have []Held) (out []Accepted, err error) {
+	at := func(handle []byte) *Accepted {
+		for i := range out {
+			if bytes.Equal(out[i].User, handle) {
+				return &out[i]
+			}
+		}
+		out = append(out, Accepted{Host: s.Host, User: handle, IDs: []protocol.URLEncodedBase64{}})
+		return &out[len(out)-1]
+	}
+	if len(s.Handle) > 0 {
+		at(s.Handle)
+	}
+	for _, h := range have {
+		var p passkey
+		if err := read(h.State, &p); err != nil {
+			return nil, err
+		}
+		one := at(p.Handle)
+		one.IDs = append(one.IDs, protocol.URLEncodedBase64(p.Credential.ID))
+	}
+	return out, nil
 }
 
 // relyingParty is the tenant as browsers know it: one host, one origin, in no frame of anybody's (WA-04).

@@ -21,16 +21,25 @@ func (s *Site) account(w http.ResponseWriter, r *http.Request, v visitor) error 
 	if err != nil {
 		return err
 	}
+	changed, err := s.Auth.PasswordChanged(r.Context(), v.Tenant, v.Client, v.facts.Session)
+	if err != nil {
+		return err
+	}
 	u := v.facts.User
 	data := struct {
 		Name, Email, Company string
 		Sessions             int
 		CanChoose            bool
 		Last                 *activityRow
+		Changed              *moment // the password; nil: nobody knows when
 		Steps                stepsCard
 	}{Name: u.Name(), Email: u.Email, Sessions: len(live), CanChoose: len(v.facts.Session.Choices) > 1}
 	if !u.OwnCompany {
 		data.Company = u.CustomerName
+	}
+	if !changed.IsZero() {
+		at := since(changed, v.Client.At)
+		data.Changed = &at
 	}
 	if len(latest) > 0 {
 		row := told(latest[0], v.Client.At)

@@ -144,20 +144,17 @@ func (s *Site) confirmStep(w http.ResponseWriter, r *http.Request, v Visit, h au
 		return s.setupForm(w, r, v, p.Kind.Status(), h, kind, to, f["name"], lines(&told))
 	}
 	out := added.Outcome
-	if h.Session == nil {
+	switch {
+	case h.Session == nil:
 		to = s.stepURL(out.Step, s.returnTo(out.ReturnTo))
+	case to == "/" && f["from"] != "offer": // who came from there was on the way to the portal
+		to = s.Prefix + "/account/mfa?done=step-added"
 	}
 	if added.Codes == nil {
-		if h.Session != nil && to == "/" {
-			to = s.Prefix + "/account/mfa?done=step-added"
-		}
 		out.Step, out.ReturnTo = portal.StepDone, to
 		return s.arrived(w, r, v, out)
 	}
 	s.give(w, v, out)
-	if h.Session != nil && to == "/" {
-		to = s.Prefix + "/account/mfa?done=step-added"
-	}
 	return s.codesPage(w, r, v, added.Codes, to, false)
 }
 

@@ -71,14 +71,14 @@ type view struct {
 	Secret    bool         // the page's address holds a link's token: it is told to nobody, and leaves the address bar
 	Inline    template.CSS // set: the whole look, for a page that can load nothing
 
-	asks bool // for a passkey
+	asks bool // for a passkey, or tells the browser of them
 	site *Site
 }
 
 // Static is the address of an embedded file.
 func (v view) Static(name string) string { return v.Prefix + "/static/" + v.site.names[name] }
 
-// Passkeys says whether the page asks for one.
+// Passkeys says whether the page has to do with them.
 func (v view) Passkeys() bool { return v.asks }
 
 // Error is the problem of a field, or nil.
@@ -117,7 +117,7 @@ func (v view) Marks(field string, hints ...string) template.HTMLAttr {
 
 // render writes a page.
 func (s *Site) render(w http.ResponseWriter, r *http.Request, v Visit, status int, name string, p view) error {
-	p.Prefix, p.site, p.asks = s.Prefix, s, name == "login" || name == "second" || name == "setup"
+	p.Prefix, p.site, p.asks = s.Prefix, s, slices.Contains([]string{"login", "second", "setup", "offer", "steps"}, name)
 	p.Brand = s.brand(v.Tenant)
 	k := pageHeaders
 	if v.Tenant == nil || status == http.StatusMisdirectedRequest {
@@ -178,6 +178,20 @@ func when(t, now time.Time) moment {
 		m.Words = count(int(d/(24*time.Hour)), "day") + " ago"
 	default:
 		m.Words = "on " + t.UTC().Format("2 January 2006")
+	}
+	return m
+}
+
+// since is when, for what may lie long back: how long is of more use there than the day.
+func since(t, now time.Time) moment {
+	m, days := when(t, now), int(now.Sub(t)/(24*time.Hour))
+	switch {
+	case days >= 2*365:
+		m.Words = count(days/365, "year") + " ago"
+	case days >= 60:
+		m.Words = count(days*12/365, "month") + " ago"
+	case days >= 14:
+		m.Words = count(days/7, "week") + " ago"
 	}
 	return m
 }

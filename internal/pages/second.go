@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,9 +135,8 @@ func (s *Site) secondForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 	if !q.Rests.IsZero() {
 		rest := when(roundUp(q.Rests), v.Client.At)
 		d.Rest = &rest
-		for _, o := range q.Others {
-			d.Passkey = d.Passkey || o.Kind == portal.FactorWebAuthn
-		}
+		d.Ways = slices.DeleteFunc(q.Others, func(o auth.Way) bool { return o.Kind == portal.FactorWebAuthn }) // it has a button
+		d.Passkey = len(d.Ways) < len(q.Others)
 	}
 	title := "Second step"
 	if q.SignedIn {
@@ -226,7 +226,7 @@ func (s *Site) second(w http.ResponseWriter, r *http.Request, v Visit) error {
 		see(w, r, s.secondURL(p))
 		return nil
 	}
-	in := auth.Answer{Kind: p.Method, Text: f["code"], Trust: ticked(f["trust"]), Enrol: p.Setup}
+	in := auth.Answer{Kind: p.Method, Text: f["code"], Trust: ticked(f["trust"]), Enrol: p.Setup, Makes: s.mayOffer(f, p.ReturnTo)}
 	switch p.Method {
 	case auth.KindPassword:
 		in.Text = f["password"]
@@ -282,6 +282,9 @@ func (s *Site) secondRefused(w http.ResponseWriter, r *http.Request, v Visit, h 
 	s.Refusals.count(p)
 	told := *p
 	switch {
+	case p.Rule == auth.RuleSecond:
+		told.Public = problem{Text: p.Public}.First() // the page says until when, and what works meanwhile
+		fallthrough
 	case p.Kind == portal.ProblemLimit:
 		told.Field = "" // there may be no field to lead to
 	case at.Method == auth.KindPassword:

@@ -117,6 +117,7 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 	add("ask-remove", 200, eva.get("/auth/account/mfa?remove="+id))
 	add("ask-regenerate", 200, eva.get("/auth/account/mfa?regenerate=1"))
 	add("steps-no-name", 422, eva.post("/auth/account/mfa", url.Values{"action": {"rename"}, "id": {id}, "name": {" "}}))
+	add("offer", 200, eva.get("/auth/account/mfa?offer=1&return_to=/orders"))
 	eva.post("/auth/account/mfa", url.Values{"action": {"begin"}, "method": {"webauthn"}}).sees(t, 303)
 	add("setup-passkey", 200, eva.get("/auth/account/mfa?setup=webauthn"))
 	device := &testenv.Passkey{Synced: true, Model: "bada5566-a7aa-401f-bd96-45619a55120d"}
@@ -184,4 +185,15 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 	f.tenant.MFA = portal.MFAPolicy{Default: portal.MFAOff}
 	add("steps-off", 200, ole.get("/auth/account/mfa?needed=1&return_to=/orders"))
 	f.tenant.MFA = portal.MFAPolicy{}
+	add("offer-first", 200, ole.get("/auth/account/mfa?offer=1&return_to=/orders"))
+
+	f.Clock.Advance(2 * time.Minute)
+	ole.signIn("ole@buyer.example", testenv.Password)
+	ole.enrols()
+	thief = f.guest(t)
+	thief.signIn("ole@buyer.example", testenv.Password)
+	for range 5 {
+		thief.post("/auth/mfa", url.Values{"method": {"totp"}, "code": {"000000"}})
+	}
+	add("second-rests-app", 200, thief.get("/auth/mfa"))
 }

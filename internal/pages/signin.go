@@ -80,6 +80,7 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 		return err
 	}
 	in := auth.Credentials{Email: f["email"], Password: f["password"], Remember: ticked(f["remember"]), ReturnTo: s.returnTo(f["return_to"])}
+	in.Makes = s.mayOffer(f, in.ReturnTo)
 	var out auth.Outcome
 	if f["credential"] != "" {
 		out, err = s.Auth.Enter(r.Context(), v.Tenant, v.Client, v.Cookies, auth.Holder{Attempt: v.Cookies.Attempt, Origin: v.Origin}, f["credential"], in)
@@ -108,6 +109,9 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 // arrived turns an outcome into cookies and the next page.
 func (s *Site) arrived(w http.ResponseWriter, r *http.Request, v Visit, out auth.Outcome) error {
 	to := s.stepURL(out.Step, s.returnTo(out.ReturnTo)) // it may have waited in an attempt: checked again when used (OR-01)
+	if out.Step == portal.StepOffer {
+		to = s.offerURL(s.stepURL(out.After, s.returnTo(out.ReturnTo)))
+	}
 	if !out.Grace.IsZero() && out.Grant != nil {
 		to = s.Prefix + "/account/mfa" + onward(url.Values{"later": {"1"}}, to)
 	}

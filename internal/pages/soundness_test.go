@@ -22,6 +22,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`/static/([a-z]+)-[0-9a-f]{12}\.`), `/static/$1-CONTENT.`},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), `ID`},
 	{regexp.MustCompile(`name="(token|form)" value="[^"]*"`), `name="$1" value="SECRET"`},
+	{regexp.MustCompile(`data-accepted="[^"]*"`), `data-accepted="LIST"`},
 	{regexp.MustCompile(`no-reply@[a-z0-9]+\.example`), `no-reply@SLUG.example`},
 	{regexp.MustCompile(`datetime="[^"]*"`), `datetime="WHEN"`},
 	{regexp.MustCompile(`\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d UTC`), `DAY, HOUR UTC`},

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"encoding/json"
 	"errors"
 	"html/template"
 	"net/http"
@@ -34,6 +35,15 @@ type stepsData struct {
 	To     string
 	Until  *moment
 	Needed bool // a page needs a second step, and there is none that counts
+}
+
+// Told is what a script tells the browser of the passkeys; empty: nothing.
+func (d stepsData) Told() (string, error) {
+	if len(d.Accepted) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(d.Accepted)
+	return string(b), err
 }
 
 // Onward is the way onward, as a query.
@@ -92,6 +102,8 @@ func (s *Site) stepsPage(w http.ResponseWriter, r *http.Request, v Visit) error 
 	switch {
 	case q.Has("later"):
 		return s.laterPage(w, r, v, st, to)
+	case q.Has("offer"):
+		return s.offerPage(w, r, v, h, st, to)
 	case q.Has("used"):
 		return s.render(w, r, v, http.StatusOK, "used", view{Title: "A backup code is used up", SignedIn: st.SignedIn, Data: stepsData{Steps: st, To: to}})
 	case q.Has("remove"):

@@ -34,6 +34,7 @@ const (
 	StepSecond         Step = "second_step"     // the right password; now another proof
 	StepNewPassword    Step = "new_password"    // the right password, but it is a temporary one
 	StepEnrol          Step = "enrol"           // a second proof is required, and there is none yet
+	StepOffer          Step = "offer_passkey"   // signed in; a passkey is offered, once, before they go on
 	StepChoose         Step = "choose_company"  // signed in; which company for?
 	StepDone           Step = "done"
 )
@@ -46,6 +47,11 @@ type Situation struct {
 	Trusted bool         // this device is not to be asked
 	Grace   time.Time    // until when somebody without a factor may go on
 	Now     time.Time
+
+	Passkeys bool      // they are taken here
+	Makes    bool      // the browser says that it can make one, and the way leads on to a page like any
+	Offered  bool      // one was offered before
+	Known    time.Time // since when the browser is known to the account; zero: it is not
 }
 
 // Next decides the next step of a sign-in. It is the only place that does; HTTP only renders what it says. A second
@@ -61,8 +67,23 @@ func Next(a Attempt, s Situation) Step {
 		return StepNewPassword
 	case !has && !a.Second() && (s.MFA == MFARequired && !s.Now.Before(s.Grace) || s.MFA != MFAOff && s.Claimed):
 		return StepEnrol
+	case offers(a, s, has):
+		return StepOffer
 	case len(a.Users) > 1:
 		return StepChoose
 	}
 	return StepDone
+}
+
+// offers says whether a passkey is offered after a sign-in that asked for a password. It is offered once in a person's
+// life here, so it waits for the moment at which one press makes it: in a browser of theirs and not a borrowed one, where
+// nothing more has to be proved before a factor is added. Whoever needs a second step soon hears of that instead.
+func offers(a Attempt, s Situation, has bool) bool {
+	if !s.Passkeys || !s.Makes || s.Offered || s.Known.IsZero() || slices.Contains(s.Factors, FactorWebAuthn) || !slices.Contains(a.Shown, AMRPassword) {
+		return false
+	}
+	if has {
+		return a.Second()
+	}
+	return s.MFA == MFAOptional && !s.Now.Before(s.Known.Add(KnownFor))
 }

@@ -12,6 +12,13 @@ func TestNextSaysWhatASignInNeeds(t *testing.T) {
 	pwd, both, key, mailed := []AMR{AMRPassword}, []AMR{AMRPassword, AMROTP, AMRMulti}, []AMR{AMRWebAuthn, AMRMulti}, []AMR{AMRPassword, AMREmail}
 	app := []FactorKind{FactorTOTP, FactorBackup}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	can := func(but func(*Situation)) Situation {
+		s := Situation{MFA: MFAOptional, Now: now, Grace: now, Passkeys: true, Makes: true, Known: now.Add(-KnownFor)}
+		if but != nil {
+			but(&s)
+		}
+		return s
+	}
 	for _, c := range []struct {
 		why  string
 		at   Attempt
@@ -44,6 +51,28 @@ func TestNextSaysWhatASignInNeeds(t *testing.T) {
 		{"a device that was not asked has no right to have none", Attempt{Users: one, Verified: true, Shown: pwd}, Situation{MFA: MFARequired, Now: now, Grace: now, Trusted: true}, StepEnrol},
 		{"a temporary password is replaced before one is added", Attempt{Users: one, Verified: true, Expired: true, Shown: pwd}, Situation{MFA: MFARequired, Now: now, Grace: now}, StepNewPassword},
 		{"the ERP claims one that never was", Attempt{Users: two, Verified: true, Shown: pwd}, Situation{MFA: MFAOptional, Now: now, Grace: now.Add(time.Hour), Claimed: true}, StepEnrol},
+
+		{"a passkey is offered", Attempt{Users: one, Verified: true, Shown: pwd}, can(nil), StepOffer},
+		{"and the company is chosen after it", Attempt{Users: two, Verified: true, Shown: pwd}, can(nil), StepOffer},
+		{"beside an app, after the second step", Attempt{Users: one, Verified: true, Shown: both}, can(func(s *Situation) { s.Factors = app }), StepOffer},
+		{"there the browser need not be known for a week", Attempt{Users: one, Verified: true, Shown: both}, can(func(s *Situation) { s.Factors, s.Known = app, now.Add(-time.Minute) }), StepOffer},
+		{"also where one is required", Attempt{Users: one, Verified: true, Shown: both}, can(func(s *Situation) { s.Factors, s.MFA = app, MFARequired }), StepOffer},
+		{"the second step comes first", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Factors = app }), StepSecond},
+		{"a temporary password comes first", Attempt{Users: one, Verified: true, Expired: true, Shown: pwd}, can(nil), StepNewPassword},
+		{"the mailbox comes first", Attempt{Users: one, Shown: pwd}, can(nil), StepConfirmAddress},
+		{"a claim of the ERP's comes first", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Claimed = true }), StepEnrol},
+		{"the days of grace have their own page", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.MFA, s.Grace = MFARequired, now.Add(time.Hour) }), StepDone},
+		{"and after them one is added", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.MFA = MFARequired }), StepEnrol},
+		{"the tenant has none of it", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.MFA = MFAOff }), StepDone},
+		{"passkeys are not taken here", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Passkeys = false }), StepDone},
+		{"the browser cannot make one", Attempt{Users: two, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Makes = false }), StepChoose},
+		{"one was offered before", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Offered = true }), StepDone},
+		{"there is one", Attempt{Users: one, Verified: true, Shown: both}, can(func(s *Situation) { s.Factors = []FactorKind{FactorWebAuthn} }), StepDone},
+		{"no password was asked for", Attempt{Users: one, Verified: true, Shown: key}, can(nil), StepDone},
+		{"the browser may be a borrowed one", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Known = time.Time{} }), StepDone},
+		{"and with an app too", Attempt{Users: one, Verified: true, Shown: both}, can(func(s *Situation) { s.Factors, s.Known = app, time.Time{} }), StepDone},
+		{"a second less than a week", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Known = now.Add(time.Second - KnownFor) }), StepDone},
+		{"a device that was not asked would have to show its app first", Attempt{Users: one, Verified: true, Shown: pwd}, can(func(s *Situation) { s.Factors, s.Trusted = app, true }), StepDone},
 	} {
 		if got := Next(c.at, c.sit); got != c.want {
 			t.Errorf("%s: %s, want %s (%+v, %+v)", c.why, got, c.want, c.at, c.sit)
@@ -88,5 +117,20 @@ func TestNobodyGetsPastASecondStepWithAPassword(t *testing.T) {
 	}
 	if seen != 96 {
 		t.Errorf("%d situations were looked at", seen)
+	}
+}
+
+// An offer takes nothing away: whoever could go on goes on to the same afterwards.
+func TestAnOfferIsOnlyAStopOnTheWay(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	sit := Situation{MFA: MFAOptional, Now: now, Grace: now, Passkeys: true, Makes: true, Known: now.Add(-KnownFor)}
+	for after, users := range map[Step][]UserID{StepDone: {"a"}, StepChoose: {"a", "b"}} {
+		at := Attempt{Users: users, Verified: true, Shown: []AMR{AMRPassword}}
+		first, again := Next(at, sit), sit
+		again.Makes = false
+		if then := Next(at, again); first != StepOffer || then != after {
+			t.Errorf("%d rows: %s, and then %s", len(users), first, then)
+		}
 	}
 }

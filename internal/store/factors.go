@@ -197,6 +197,22 @@ func (x *Tx) Told(_ context.Context, user portal.UserID) error {
 	return nil
 }
 
+// Offer notes that a passkey was offered to a person.
+func (x *Tx) Offer(_ context.Context, user portal.UserID) error {
+	x.tx.Later("noting an offer", `insert into portalgate.second_steps as o (tenant_id, user_id, offered_at)
+		select u.tenant_id, u.id, $3 from public.customer_users u where u.tenant_id = $2 and u.id in `+person+`
+		on conflict (tenant_id, user_id) do update set offered_at = coalesce(o.offered_at, excluded.offered_at)`, user, x.tenant, x.now)
+	return nil
+}
+
+// PutHandle notes by what authenticators know a person.
+func (x *Tx) PutHandle(_ context.Context, user portal.UserID, handle []byte) error {
+	x.tx.Later("noting a handle", `insert into portalgate.second_steps as o (tenant_id, user_id, handle)
+		select u.tenant_id, u.id, $3 from public.customer_users u where u.tenant_id = $2 and u.id in `+person+`
+		on conflict (tenant_id, user_id) do update set handle = excluded.handle`, user, x.tenant, handle)
+	return nil
+}
+
 // Settle notes that what the ERP's rows of a person claim about a second step was dealt with, whatever it was worth. Another
 // claim that the ERP makes later is another matter.
 func (x *Tx) Settle(_ context.Context, user portal.UserID) error {

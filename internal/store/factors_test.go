@@ -454,3 +454,41 @@ func TestAPreviewCountsPeopleByRoleAndByWhatTheyHave(t *testing.T) {
 		})
 	}
 }
+
+// ux 40: an offer is a person's, whichever of their rows it was made at, and is noted once. So is their handle.
+func TestAnOfferAndAHandleBelongToAPersonAndNotToARow(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, testenv.Database(t))
+	bob := p.person(t, "bob@buyer.example")
+	var other portal.UserID
+	p.asOperator(t, func(x *store.Tx) (err error) {
+		if err := x.AddCustomer(t.Context(), "C-2", "Second company"); err != nil {
+			return err
+		}
+		other, err = x.AddUser(t.Context(), store.NewUser{Email: annsAddress, Role: portal.RoleUser, Verified: true, Customer: "C-2"}, store.Deed{Operator: "test"})
+		return err
+	})
+	first := p.clock.Now()
+	p.in(t, func(x *store.Tx) error {
+		return errors.Join(x.Offer(t.Context(), other), x.PutHandle(t.Context(), other, []byte("handle")))
+	})
+	p.clock.Advance(time.Hour)
+	p.in(t, func(x *store.Tx) error { return x.Offer(t.Context(), p.ann) })
+	for _, u := range []portal.UserID{p.ann, other} {
+		var a store.Account
+		p.in(t, func(x *store.Tx) (err error) { a, err = x.Account(t.Context(), u); return err })
+		if !a.Second.Offered || string(a.Second.Handle) != "handle" {
+			t.Errorf("%s: %+v", u, a.Second)
+		}
+		var at time.Time
+		p.db.Row(t, `select offered_at from portalgate.second_steps where user_id = $1`, []any{u}, &at)
+		if !at.Equal(first) {
+			t.Errorf("%s: noted at %s, not at %s", u, at, first)
+		}
+	}
+	var a store.Account
+	p.in(t, func(x *store.Tx) (err error) { a, err = x.Account(t.Context(), bob); return err })
+	if a.Second.Offered || a.Second.Handle != nil {
+		t.Errorf("somebody else: %+v", a.Second)
+	}
+}

@@ -292,7 +292,7 @@ func (x *Tx) SetPassword(ctx context.Context, a Account, e portal.Email, phc, ke
 	if _, err := x.Unlock(ctx, e); err != nil {
 		return nil, err
 	}
-	if err := x.ForgetDevices(ctx, []portal.UserID{a.User.ID}, nil); err != nil {
+	if err := errors.Join(x.SetPasswords(ctx, []portal.UserID{a.User.ID}), x.ForgetDevices(ctx, []portal.UserID{a.User.ID}, nil)); err != nil {
 		return nil, err
 	}
 	ended, err := x.EndSessions(ctx, []portal.UserID{a.User.ID}, "", portal.EndPasswordChange)

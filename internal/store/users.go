@@ -22,8 +22,9 @@ type Secret struct {
 	PHC, KeyID, Legacy string
 	Version            int64 // of our hash; 0: none yet
 	MustChange         bool
-	Missing            bool // nobody has set a password, or it is closed, or the person comes by single sign-on
-	Elsewhere          bool // the person comes by single sign-on, and gets no password here
+	Missing            bool      // nobody has set a password, or it is closed, or the person comes by single sign-on
+	Elsewhere          bool      // the person comes by single sign-on, and gets no password here
+	ChangedAt          time.Time // when it was set last, as the ERP's row says; zero: it does not
 
 	beside []byte // the digest of the ERP's value
 }
@@ -42,6 +43,8 @@ type Second struct {
 	Claimed bool      // the ERP's row says that there is one, and nobody has dealt with that
 	Claim   string    // what the ERP's row has as its secret
 	ByMail  bool      // whoever set the password showed nothing but the mailbox
+	Offered bool      // a passkey was offered to them
+	Handle  []byte    // by which authenticators know the person; nil: they have never had a passkey
 }
 
 // ownCode is the customer code of the tenant's own company, which people without a company of their own belong to.
@@ -58,7 +61,7 @@ const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.custo
 		else '' end`
 
 const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false),
-	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled,
+	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled, o.offered_at is not null, o.handle, u.password_changed_at,
 	exists (select from public.customer_users p join portalgate.factors f on f.tenant_id = p.tenant_id and f.user_id = p.id
 		where p.tenant_id = u.tenant_id and lower(p.email) = lower(u.email) and p.deleted_at is null)`
 
@@ -83,10 +86,13 @@ func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 	var (
 		hash            string
 		digest, settled []byte
-		told            *time.Time
+		told, changed   *time.Time
 	)
 	err = row.Scan(append(userFields(&a.User), &hash, &a.Secret.PHC, &a.Secret.KeyID, &digest, &a.Secret.Version, &a.Secret.MustChange,
-		&a.Second.ByMail, &a.Second.Claimed, &a.Second.Claim, &told, &settled, &a.Second.Has)...)
+		&a.Second.ByMail, &a.Second.Claimed, &a.Second.Claim, &told, &settled, &a.Second.Offered, &a.Second.Handle, &changed, &a.Second.Has)...)
+	if changed != nil {
+		a.Secret.ChangedAt = *changed
+	}
 	if told != nil {
 		a.Second.ToldAt = *told
 	}
@@ -155,6 +161,12 @@ func (x *Tx) PutSecret(ctx context.Context, id portal.UserID, phc, keyID string,
 		return false, fmt.Errorf("storing a password: %w", err)
 	}
 	return tag.RowsAffected() == 1, nil
+}
+
+// SetPasswords notes when the password of these people was set, where the ERP looks too.
+func (x *Tx) SetPasswords(_ context.Context, users []portal.UserID) error {
+	x.tx.Later("noting a change of password", `update public.customer_users set password_changed_at = $3 where tenant_id = $1 and id = any ($2::uuid[])`, x.tenant, users, x.now)
+	return nil
 }
 
 // SignedIn keeps the ERP's columns about the last sign-in truthful; Mirror keeps those about failures.

@@ -55,6 +55,14 @@ for (const button of window.PublicKeyCredential ? buttons : []) {
 		}
 	});
 }
+// Whoever signs in with a password hears of passkeys where this device can make one.
+for (const field of document.querySelectorAll("input[name=makes]")) {
+	window.PublicKeyCredential?.isUserVerifyingPlatformAuthenticatorAvailable?.().then((can) => { field.value = can ? "1" : ""; }, () => { /* then nobody is asked */ });
+}
+// What was removed here need not stand in the browser's list either. A browser that cannot be told keeps it.
+for (const list of document.querySelectorAll("[data-accepted]")) {
+	for (const accepted of JSON.parse(list.dataset.accepted)) window.PublicKeyCredential?.signalAllAcceptedCredentials?.(accepted).catch(() => { /* as before */ });
+}
 if (!window.PublicKeyCredential) for (const note of document.querySelectorAll("[data-nokeys]")) note.hidden = false;
 const door = buttons.find((b) => b.dataset.passkey === "login");
 const offer = async () => {
