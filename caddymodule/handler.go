@@ -31,7 +31,7 @@ type Handler struct {
 	RequireMFA []string `json:"require_mfa,omitempty"`
 
 	// Paths, compared as those of `require_mfa`, that are forwarded only when the second factor was shown not long ago. Of
-	// several that a path meets the shortest time holds. Default: none.
+	// several that a path meets the shortest time holds. Open sockets and streams end when that time is over. Default: none.
 	RequireMFAWithin []Fresh `json:"require_mfa_within,omitempty"`
 
 	// Paths, with everything below them, whose refusals are written as GraphQL errors, and whose WebSockets are refused

@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/portalgate/portalgate/internal/admission"
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/revocation"
@@ -40,7 +42,7 @@ func TestAStreamOfASessionThatHasJustEndedIsNotHeld(t *testing.T) {
 	h, w, tenant, facts := watched(t, testenv.Plan{})
 	h.Ended.Apply(revocation.KindSession, string(facts.Session.ID), h.Clock.Now())
 	ctx, cancel := context.WithCancel(t.Context())
-	defer w.hold(&tenant, facts, cancel)()
+	defer w.hold(&admission.Admitted{Tenant: &tenant}, facts, cancel)()
 	if ctx.Err() == nil {
 		t.Error("it goes on")
 	}
@@ -51,7 +53,7 @@ func TestAStreamOfALiveSessionIsHeldUntilItIsReleased(t *testing.T) {
 	h, w, tenant, facts := watched(t, testenv.Plan{})
 	h.Ended.Apply(revocation.KindSession, portal.FormatID([16]byte{1}), h.Clock.Now()) // somebody else's
 	ctx, cancel := context.WithCancel(t.Context())
-	release := w.hold(&tenant, facts, cancel)
+	release := w.hold(&admission.Admitted{Tenant: &tenant}, facts, cancel)
 	if ctx.Err() != nil || w.streams.Len() != 1 {
 		t.Errorf("%v, %d held", ctx.Err(), w.streams.Len())
 	}
@@ -68,17 +70,18 @@ func TestAStreamIsLookedAtWhenItsTimeHasCome(t *testing.T) {
 	if got, want := w.keeper.Lasts(facts, h.Clock.Now()), h.Clock.Now().Add(h.Policy.AccessLife); !got.Equal(want) {
 		t.Errorf("looked at again at %s, want %s", got, want)
 	}
-	until, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Advance(h.Policy.AccessLife))
+	q := asked{tenant: &tenant}
+	until, err := q.again(w.keeper, facts, h.Clock.Advance(h.Policy.AccessLife))
 	if err != nil || !until.After(h.Clock.Now()) {
 		t.Errorf("alive until %s, %v", until, err)
 	}
 	h.Clock.Advance(h.Policy.Idle)
-	if _, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Now()); err == nil {
+	if _, err := q.again(w.keeper, facts, h.Clock.Now()); err == nil {
 		t.Error("alive after a day without a request")
 	}
 	// the timer itself: its time has come long ago
 	ctx, cancel := context.WithCancel(t.Context())
-	defer w.hold(&tenant, facts, cancel)()
+	defer w.hold(&admission.Admitted{Tenant: &tenant}, facts, cancel)()
 	select {
 	case <-ctx.Done():
 	case <-time.After(10 * time.Second):
@@ -95,5 +98,75 @@ func TestAStreamEndsWhenNobodyCanSayThatItsSessionLives(t *testing.T) {
 	h.Clock.Advance(h.Policy.AccessLife)
 	if _, err := w.keeper.Watch(t.Context(), &tenant, facts.Session.ID, h.Clock.Now()); err == nil {
 		t.Error("alive, says nobody")
+	}
+}
+
+// shown has a session show its second step at a moment, and returns what is known of it then.
+func shown(t *testing.T, h *testenv.House, w *world, tenant *portal.Tenant, id portal.SessionID, at *time.Time) *session.Facts {
+	t.Helper()
+	h.DB.Exec(t, `update portalgate.sessions set mfa_at = $2 where id = $1`, id, at)
+	facts, err := w.keeper.Watch(t.Context(), tenant, id, h.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts
+}
+
+func TestAStreamEndsWhenTheSecondStepOfItsPathHasGrownStale(t *testing.T) {
+	t.Parallel()
+	h, w, tenant, facts := watched(t, testenv.Plan{})
+	start := h.Clock.Now()
+	at := start.Add(-time.Minute)
+	facts = shown(t, h, w, &tenant, facts.Session.ID, &at)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		now := func() time.Time { return start.Add(time.Since(began)) }
+		w.clock.Store(&now)
+		open := func(mfa bool, within time.Duration) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			t.Cleanup(w.hold(&admission.Admitted{Tenant: &tenant, MFA: mfa, Within: within}, facts, cancel))
+			return ctx
+		}
+		fresh, long, ever, free := open(true, 5*time.Minute), open(true, time.Hour), open(true, 0), open(false, 0)
+		time.Sleep(4*time.Minute - time.Millisecond)
+		synctest.Wait()
+		if fresh.Err() != nil {
+			t.Error("it ended while the same request would be taken")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if fresh.Err() == nil {
+			t.Error("it goes on where the same request is refused")
+		}
+		if long.Err() != nil || ever.Err() != nil || free.Err() != nil {
+			t.Errorf("ended beside it: %v within an hour, %v at any time, %v without a second step", long.Err(), ever.Err(), free.Err())
+		}
+		if late := open(true, 5*time.Minute); late.Err() == nil {
+			t.Error("it was stale when the answer came, and goes on")
+		}
+	})
+}
+
+// Nothing takes a second step from a session today and leaves it alive; whatever does it some day ends its streams at
+// once by the note of a change, and without one at the next look.
+func TestAStreamEndsAtTheNextLookWhenItsSessionHasNoSecondStepAnyMore(t *testing.T) {
+	t.Parallel()
+	h, w, tenant, facts := watched(t, testenv.Plan{})
+	at := h.Clock.Now()
+	facts = shown(t, h, w, &tenant, facts.Session.ID, &at)
+	q := asked{&tenant, true, time.Hour}
+	if until, err := q.lasts(w.keeper, facts, at); err != nil || !until.Equal(at.Add(h.Policy.AccessLife)) {
+		t.Errorf("looked at again at %s, %v", until, err)
+	}
+	next := h.Clock.Advance(h.Policy.AccessLife)
+	if until, err := q.again(w.keeper, facts, next); err != nil || !until.Equal(at.Add(time.Hour)) {
+		t.Errorf("then at %s, %v", until, err)
+	}
+	shown(t, h, w, &tenant, facts.Session.ID, nil)
+	if _, err := q.again(w.keeper, facts, next); err == nil {
+		t.Error("it goes on without a second step")
+	}
+	if _, err := (asked{tenant: &tenant}).again(w.keeper, facts, next); err != nil {
+		t.Errorf("so does one that needs none: %v", err)
 	}
 }

@@ -104,7 +104,7 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 		}
 		g.ch, err = x.SpendChallenge(ctx, g.p.digest, string(g.purpose), g.method.Kind())
 		if errors.Is(err, store.ErrNone) {
-			return input("code", "This does not work any more. Ask for a new code, or begin anew.")
+			return input("code", lateCode(g.method))
 		}
 		if err != nil {
 			return err
@@ -118,12 +118,12 @@ func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client
 // failed is what happens after an answer that opens nothing.
 func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client, g *codeGuess, alarm string, cause error) error {
 	var drift *factor.DriftError
-	answer := &portal.Problem{Kind: portal.ProblemCredentials, Field: "code", Public: "This code is not correct."}
+	answer := &portal.Problem{Kind: portal.ProblemCredentials, Field: "code", Public: wrongCode(g.method)}
 	switch {
 	case alarm != "":
 		answer.Public = "This passkey cannot be used: it looks as if it had been copied. Use another way, and ask for help."
 	case errors.Is(cause, factor.ErrInput):
-		return errors.Join(input("code", "Enter the code as it is shown. It has only the characters that you see there."), s.refund(ctx, t, c, g))
+		return errors.Join(input("code", noCode(g.method)), s.refund(ctx, t, c, g))
 	case errors.Is(cause, factor.ErrUsed):
 		answer.Public = "This code was already used. Wait for the next one."
 	case errors.As(cause, &drift):

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portalgate/portalgate/internal/auth"
+	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/testenv"
@@ -216,8 +218,8 @@ func TestAfterFiveTriesNoCodeOfThatSignInWorks(t *testing.T) {
 	if err := h.Auth.Send(t.Context(), &tenant, other.client(), other.holder(t), portal.FactorEmail, false); err != nil {
 		t.Fatal(err)
 	}
-	if q, err := h.Auth.Second(t.Context(), &tenant, other.client(), other.holder(t), "", false); err != nil || q.Few != 1 {
-		t.Errorf("the page says that %d tries are left: %v", q.Few, err)
+	if q, err := h.Auth.Second(t.Context(), &tenant, other.client(), other.holder(t), "", false); err != nil || q.Tries != 1 {
+		t.Errorf("the page says that %d tries are left: %v", q.Tries, err)
 	}
 	if _, err := other.answer(t, portal.FactorEmail, not); kind(t, err) != portal.ProblemCredentials {
 		t.Errorf("the fifth: %v", err)
@@ -360,5 +362,121 @@ func TestACodeByMailIsNotAskedForOnceTheAddressIsAnother(t *testing.T) {
 	tenant.MFA.Default = portal.MFARequired
 	if out := b.start(t, "amy@buyer.example", testenv.Password); out.Step != portal.StepEnrol {
 		t.Errorf("where one is required: %q", out.Step)
+	}
+}
+
+// Backup codes come along with codes by mail, and count for more. Whoever has these two is asked for the code that they
+// use every day, and not for a backup code at every change.
+func TestWhoHasCodesByMailAloneShowsOneAndIsNotAskedForABackupCodeAsWell(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	tenant.MFA.EmailCodes, tenant.MFA.Remember = true, true
+	b := open(h, &tenant, "203.0.113.6")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	b.prove(t)
+	h.Clock.Advance(2 * time.Minute)
+	if _, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, ""); err != nil {
+		t.Fatal(err)
+	}
+	added, err := h.Auth.Confirm(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, b.code(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.took(added.Outcome, nil)
+	ready := func(when string, want bool) {
+		t.Helper()
+		if err := h.Auth.Ready(t.Context(), &tenant, b.client(), b.holder(t)); (err == nil) != want {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	ready("right after the set-up", true)
+	h.Clock.Advance(11 * time.Minute)
+	ready("eleven minutes later", false)
+	if err := h.Auth.Send(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.answer(t, portal.FactorEmail, b.code(t)); err != nil {
+		t.Fatal(err)
+	}
+	ready("after a code by mail", true)
+}
+
+// A code that is sent again brings no new tries. When there are none it is not sent: it would be typed in vain.
+func TestNoCodeIsSentThatWouldNotBeTaken(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	tenant.MFA.EmailCodes = true
+	b := open(h, &tenant, "203.0.113.6")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	b.prove(t)
+	h.Clock.Advance(2 * time.Minute)
+	begin := func() error {
+		_, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, "")
+		return err
+	}
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
+	code := b.code(t)
+	not := map[bool]string{true: "000000", false: "000001"}[code != "000000"]
+	for range 5 {
+		if _, err := h.Auth.Confirm(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, not, ""); kind(t, err) != portal.ProblemInput {
+			t.Fatal(err)
+		}
+	}
+	h.Clock.Advance(2 * time.Minute)
+	var p *portal.Problem
+	if err := begin(); !errors.As(err, &p) || p.Rule != auth.RuleCodes || p.RetryAfter != 8*time.Minute {
+		t.Errorf("another code after five wrong ones: %v", err)
+	}
+	if up, err := h.Auth.Under(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail); err != nil || up.Tries != 0 || !up.Expires.Equal(h.Clock.Now().Add(8*time.Minute)) {
+		t.Errorf("the page says %+v, %v", up, err)
+	}
+}
+
+// Nobody guesses at a secret that they see: ten wrong codes of a device whose clock is off are no dead end.
+func TestAnAppIsSetUpAnewAfterTooManyWrongCodes(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	b := open(h, &tenant, "203.0.113.6")
+	b.in(t, "ann@buyer.example", testenv.Password)
+	b.prove(t)
+	begin := func() string {
+		t.Helper()
+		up, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorTOTP, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return up.Show.(factor.Sheet).Key
+	}
+	confirm := func(code string) error {
+		_, err := h.Auth.Confirm(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorTOTP, code, "")
+		return err
+	}
+	key := begin()
+	right := testenv.AppCode(t, key, h.Clock.Now())
+	not := map[bool]string{true: "000000", false: "000001"}[right != "000000"]
+	for range 10 {
+		if err := confirm(not); kind(t, err) != portal.ProblemInput {
+			t.Fatal(err)
+		}
+	}
+	if err := confirm(right); kind(t, err) != portal.ProblemInput {
+		t.Errorf("an eleventh: %v", err)
+	}
+	if _, err := h.Auth.Under(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorTOTP); !errors.Is(err, auth.ErrNothing) {
+		t.Errorf("the page shows what takes no code: %v", err)
+	}
+	if again := begin(); again != key {
+		t.Error("it begins with another key than the app has by now")
+	}
+	if err := confirm(right); err != nil {
+		t.Errorf("anew: %v", err)
 	}
 }

@@ -118,15 +118,19 @@ var errNotOffered = input("method", "This way is not offered here. Choose one of
 
 // SettingUp is a set-up under way.
 type SettingUp struct {
-	Kind  portal.FactorKind
-	Title string
-	Show  any    // what the method shows
-	To    string // where a code is on its way to, masked
-	Email string
+	Kind    portal.FactorKind
+	Title   string
+	Show    any    // what the method shows
+	To      string // where a code is on its way to, masked; empty: none is
+	SentAt  time.Time
+	Expires time.Time
+	Tries   int  // left of a code that was sent
+	Contact bool // it goes to a number that was typed, and another may be
+	Email   string
 }
 
-// Begin begins to add a factor. Nothing counts until Confirm, and beginning again shows the same again. contact is the
-// telephone number that was typed, where the kind asks for one.
+// Begin begins to add a factor. Nothing counts until Confirm, and beginning again shows the same again, or sends another
+// code. contact is the telephone number that was typed, where the kind asks for one; empty: the one of before.
 func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, contact string) (out SettingUp, err error) {
 	m := s.method(k)
 	if m == nil {
@@ -145,14 +149,12 @@ func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, 
 			return err
 		}
 		var before []byte
-		if !m.Traits().Sent { // a code that travels is made anew
-			ch, err := x.Challenge(ctx, p.digest, string(factor.PurposeEnrol), k)
-			if err == nil {
-				before, err = s.opened(t.ID, ch, c.At)
-			}
-			if err != nil && !errors.Is(err, store.ErrNone) {
-				return err
-			}
+		under, err := x.Challenge(ctx, p.digest, string(factor.PurposeEnrol), k)
+		if err == nil {
+			before, err = s.opened(t.ID, under, c.At)
+		}
+		if err != nil && !errors.Is(err, store.ErrNone) {
+			return err
 		}
 		scene := p.scene(t, factor.PurposeEnrol, c.At)
 		scene.Contact = contact
@@ -199,7 +201,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		}
 		ch, err = x.SpendChallenge(ctx, p.digest, string(factor.PurposeEnrol), k)
 		if errors.Is(err, store.ErrNone) {
-			return input("code", "This took too long, or too many codes were wrong. Begin anew.")
+			return input("code", overCode(m))
 		}
 		if err == nil {
 			state, err = s.opened(t.ID, ch, c.At)
@@ -211,7 +213,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	}
 	enrolled, err := m.Confirm(ctx, p.scene(t, factor.PurposeEnrol, c.At), state, answer)
 	if err != nil {
-		return out, notEnrolled(err)
+		return out, notEnrolled(m, err)
 	}
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -260,15 +262,15 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 // factFactor names the factor that a notice undoes; no mail says it.
 const factFactor = "factor"
 
-func notEnrolled(err error) error {
+func notEnrolled(m factor.Method, err error) error {
 	var drift *factor.DriftError
 	switch {
 	case errors.Is(err, factor.ErrInput):
-		return input("code", "Enter the code as it is shown. It has only the characters that you see there.")
+		return input("code", noCode(m))
 	case errors.As(err, &drift):
 		return input("code", "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again.")
 	case errors.Is(err, factor.ErrUsed), errors.Is(err, factor.ErrWrong):
-		return input("code", "This code is not correct. Type the one that is shown now.")
+		return input("code", wrongCode(m))
 	}
 	return err
 }

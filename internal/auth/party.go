@@ -201,16 +201,20 @@ func (p *party) can(k portal.FactorKind) factor.Method {
 	return nil
 }
 
-// assured says whether the person has something that counts where a second proof is required.
+// assured says whether the person has something that counts where a second proof is required. Backup codes are for the
+// day when it is not at hand: whoever has nothing else beside them would be asked for one at every change.
 func (p *party) assured() bool {
-	return slices.ContainsFunc(p.usable, func(m factor.Method) bool { return m.Traits().Assures })
+	return slices.ContainsFunc(p.usable, func(m factor.Method) bool { return m.Traits().Assures && !m.Traits().Along })
 }
 
 // fresh says whether a session has shown the strongest that its person has within the last ten minutes (SES-09).
 func (p *party) fresh(now time.Time) bool {
 	at := p.holder.Session.AuthTime
-	if p.assured() {
+	switch {
+	case p.assured():
 		at = p.holder.Session.MFAAt
+	case len(p.usable) > 0 && !slices.ContainsFunc(p.usable, func(m factor.Method) bool { return slices.Contains(p.holder.Session.AMR, m.Traits().AMR) }):
+		return false // a remembered device has shown the password alone
 	}
 	return !at.IsZero() && now.Sub(at) < portal.FreshFor
 }
@@ -321,7 +325,17 @@ func (s *Service) put(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 		return 0, err
 	}
 	row.KeyID = secret.SealedWith(row.State)
-	left, err := x.PutChallenge(ctx, row, m.Traits().Guessable)
+	if ch.Letter != nil {
+		if before, err := x.Challenge(ctx, holder, row.Purpose, row.Kind); err != nil && !errors.Is(err, store.ErrNone) {
+			return 0, err
+		} else if err == nil && before.Tries == 0 {
+			// It would arrive and not be taken, and put off the moment from when on one is.
+			return 0, &portal.Problem{Kind: portal.ProblemLimit, Public: "Too many codes were wrong. Wait some minutes before you ask for another.", RetryAfter: before.ExpiresAt.Sub(c.At), Rule: RuleCodes}
+		}
+	}
+	// Whoever sees what an app is set up with need not guess its codes, and begins anew as often as they like.
+	seen := purpose == factor.PurposeEnrol && ch.Letter == nil
+	left, err := x.PutChallenge(ctx, row, m.Traits().Guessable && !seen)
 	if err != nil || ch.Letter == nil {
 		return left, err
 	}
@@ -343,7 +357,7 @@ func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c
 	}
 	switch {
 	case n > 0 && c.At.Before(last.Add(codesApart)):
-		return &portal.Problem{Kind: portal.ProblemLimit, Public: "A code was sent a moment ago. Please wait for it before you ask for another.", RetryAfter: last.Add(codesApart).Sub(c.At), Rule: RuleCodes}
+		return &portal.Problem{Kind: portal.ProblemLimit, Public: "A code was sent a moment ago. Wait a minute before you ask for another.", RetryAfter: last.Add(codesApart).Sub(c.At), Rule: RuleCodes}
 	case n >= codesAHour:
 		return &portal.Problem{Kind: portal.ProblemLimit, Public: "Enough codes were sent for now. Use another way, or try again later.", RetryAfter: time.Hour, Rule: RuleCodes}
 	}

@@ -28,7 +28,7 @@ type Question struct {
 	SentTo   string            // where one is on its way to, masked; empty: none is
 	SentAt   time.Time
 	Expires  time.Time
-	Few      int // tries left of a code that was sent, when they are few; 0: enough
+	Tries    int // left of a code that was sent
 	Others   []Way
 	CanTrust bool   // "don't ask again on this device" may be offered
 	Email    string // for the hidden field that password managers read
@@ -64,7 +64,6 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 			return nil
 		case KindMailbox:
 			q.Title, q.Sends, purpose, kind = "Code by e-mail", true, factor.PurposeProve, portal.FactorEmail
-			q.Hint = fmt.Sprintf("We send a code to %s.", p.email.Masked())
 		default:
 			m := p.usable[0]
 			if other := p.can(wanted); other != nil {
@@ -90,6 +89,8 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if !q.Sends {
 			return nil
 		}
+		to := s.sentTo(t, p, kind)
+		q.Hint = fmt.Sprintf("We send a code to %s.", to)
 		ch, err := x.Challenge(ctx, p.digest, string(purpose), kind)
 		if errors.Is(err, store.ErrNone) {
 			return nil
@@ -97,9 +98,8 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if err != nil {
 			return err
 		}
-		if q.SentTo, q.SentAt, q.Expires = s.sentTo(t, p, kind), ch.CreatedAt, ch.ExpiresAt; ch.Tries < 3 {
-			q.Few = ch.Tries
-		}
+		q.SentTo, q.SentAt, q.Expires = to, ch.CreatedAt, ch.ExpiresAt
+		q.Tries = ch.Tries
 		return nil
 	})
 	return q, err
@@ -243,4 +243,44 @@ func (s *Service) pose(ctx context.Context, x *store.Tx, t *portal.Tenant, c por
 	}
 	shown(ch)
 	return nil
+}
+
+// wrongCode is what somebody hears of a code that is not the one, with what to do about it.
+func wrongCode(m factor.Method) string {
+	switch tr := m.Traits(); {
+	case tr.Sent:
+		return "This code is not correct. Type the newest one that we have sent."
+	case tr.Along:
+		return "This code is not correct. Compare it with your list."
+	case tr.Guessable:
+		return "This code is not correct. Type the one that is shown now."
+	}
+	return "This is not correct. Try again."
+}
+
+// overCode is what somebody hears at a set-up that takes no answer any more.
+func overCode(m factor.Method) string {
+	if m.Traits().Sent {
+		return "This took too long, or too many codes were wrong. Have a new one sent."
+	}
+	return "This took too long, or too many codes were wrong. Begin anew."
+}
+
+// lateCode is what somebody hears of an answer to a question that is open no more.
+func lateCode(m factor.Method) string {
+	if m.Traits().Sent {
+		return "The code that we have sent does not work any more. Have a new one sent."
+	}
+	return "This took too long. Please try again."
+}
+
+// noCode is what somebody hears of an answer that cannot be one.
+func noCode(m factor.Method) string {
+	switch tr := m.Traits(); {
+	case tr.Sent:
+		return "Enter the whole code that we have sent. It has only digits."
+	case tr.Along:
+		return "Enter the whole code as it stands in your list."
+	}
+	return "Enter the code as it is shown. It has only the characters that you see there."
 }

@@ -32,14 +32,20 @@ func (s *Service) Under(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err != nil {
 			return err
 		}
-		if tr := m.Traits(); tr.Sent || tr.Script { // the code is on its way; a script asks by itself
-			if tr.ByMail {
-				out.To = p.email.Masked()
-			}
+		tr := m.Traits()
+		if tr.Script { // it asks by itself
 			return nil
+		}
+		if ch.Tries == 0 && !tr.Sent { // it takes no answer any more, and nobody else is waited for
+			return ErrNothing
 		}
 		before, err := s.opened(t.ID, ch, c.At)
 		if err != nil {
+			return err
+		}
+		if tr.Sent {
+			out.SentAt, out.Expires, out.Tries, out.Contact = ch.CreatedAt, ch.ExpiresAt, ch.Tries, tr.Contact
+			out.To, err = factor.SentTo(before)
 			return err
 		}
 		shown, err := m.Setup(ctx, p.scene(t, factor.PurposeEnrol, c.At), nil, before)

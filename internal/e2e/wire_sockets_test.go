@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -263,6 +264,32 @@ func TestAnOpenSocketEndsWhenTheSessionsTimeHasCome(t *testing.T) {
 		t.Fatalf("the socket: %d", res.StatusCode)
 	}
 	ended(t, "the socket", socket, r, 10*time.Second)
+}
+
+// A second step that must be fresh keeps a socket open no longer than it would let a new one in.
+func TestAnOpenSocketEndsWhenItsSecondStepHasGrownStale(t *testing.T) {
+	f := wire(t)
+	f.raw.Answer(switching)
+	guest := f.guest(t)
+	f.house.DB.Exec(t, `update portalgate.sessions set mfa_at = now() - interval '57 seconds' where id = (select id from portalgate.sessions where tenant_id = $1 order by created_at desc limit 1)`, f.acme.ID)
+	lasting, _, res := f.handshake(t, "/billing/feed", guest+f.ownOrigin())
+	if res.StatusCode != 101 {
+		t.Fatalf("the socket that needs a second step: %d", res.StatusCode)
+	}
+	socket, r, res := f.handshake(t, "/vault/feed", guest+f.ownOrigin())
+	if res.StatusCode != 101 {
+		t.Fatalf("the socket that needs a fresh one: %d", res.StatusCode)
+	}
+	ended(t, "the socket", socket, r, 10*time.Second)
+	if _, _, res := f.handshake(t, "/vault/feed", guest+f.ownOrigin()); res.StatusCode != 401 || !strings.Contains(readAll(t, res), `"code":"mfa_required"`) {
+		t.Errorf("the next handshake: %d", res.StatusCode)
+	}
+	if err := lasting.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lasting.Read(make([]byte, 1)); !os.IsTimeout(err) {
+		t.Errorf("the session lives, and the socket beside it has ended: %v", err)
+	}
 }
 
 // The race of REV-02: a socket that is being opened while its session ends is either refused or closed.

@@ -191,6 +191,7 @@ func (f *front) caddyfile(dir string, o frontOptions) string {
 		portalgate {
 			public /public/*
 			require mfa /billing/*
+			require mfa 1m /vault/*
 			graphql /graphql
 			cross_site POST /payment/return
 			%[5]s

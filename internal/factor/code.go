@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -164,6 +165,18 @@ func (m SMS) Check(_ context.Context, s Scene, have []Held, challenge []byte, an
 		return Checked{}, err
 	}
 	return c.settle(s, have)
+}
+
+// SentTo is where the code of a question has gone, masked, for a page that is shown again.
+func SentTo(state []byte) (string, error) {
+	var c sent
+	if err := read(state, &c); err != nil {
+		return "", err
+	}
+	if strings.Contains(c.To, "@") {
+		return portal.Email(c.To).Masked(), nil
+	}
+	return maskNumber(c.To), nil
 }
 
 func (e Email) send(s Scene, p Purpose) (Challenge, error) {

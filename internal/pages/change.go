@@ -23,8 +23,18 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 	switch f["action"] {
 	case "begin":
 		if _, err := s.Auth.Begin(r.Context(), v.Tenant, v.Client, h, kind, f["contact"]); err != nil {
-			if p, ok := asProblem(err); ok && p.Kind == portal.ProblemInput {
-				return s.stepsRefused(w, r, v, h, to, nil, err)
+			if p, ok := asProblem(err); ok && formPosted(r) {
+				switch {
+				case p.Kind == portal.ProblemInput && p.Field == "contact":
+					s.Refusals.count(p)
+					return s.beginForm(w, r, v, p.Kind.Status(), h, kind, to, f["contact"], lines(p))
+				case p.Kind == portal.ProblemInput:
+					return s.stepsRefused(w, r, v, h, to, nil, err)
+				case p.Kind == portal.ProblemLimit && p.Rule == auth.RuleCodes: // the code of before is good all the same
+					s.Refusals.count(p)
+					retryAfter(w.Header(), p)
+					return s.setupForm(w, r, v, p.Kind.Status(), h, kind, to, "", lines(p))
+				}
 			}
 			return s.mustShow(w, r, v, to, here+onward(url.Values{"add": {string(kind)}}, to), err)
 		}

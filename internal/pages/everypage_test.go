@@ -48,7 +48,7 @@ func everyPage(t testing.TB, f *front) []seen {
 	add := func(name string, status int, a answer) {
 		t.Helper()
 		if a.status != status {
-			t.Fatalf("page %s was answered %d, not %d:\n%s", name, a.status, status, a.body)
+			t.Fatalf("page %s was answered %d, not %d, to %q:\n%s", name, a.status, status, a.where, a.body)
 		}
 		all = append(all, seen{name, status, a})
 		f.Clock.Advance(time.Second) // what is listed by time has an order
@@ -162,6 +162,7 @@ func everyPage(t testing.TB, f *front) []seen {
 		f.refuse(nil)
 	}
 	secondPages(t, f, add)
+	codePages(t, f, add)
 	stranger := f.guest(t)
 	stranger.tenant = &portal.Tenant{Hosts: []string{"nobody.localhost"}}
 	add("unknown-host", http.StatusMisdirectedRequest, stranger.get("/"))

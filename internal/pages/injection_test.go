@@ -16,7 +16,7 @@ import (
 // What a page of ours may consist of. Anything else in it came from outside and is not inert (FE-02, FE-03).
 var (
 	elements = regexp.MustCompile(`^(html|head|meta|title|link|style|script|body|a|header|div|span|img|svg|rect|text|nav|form|button|main|h1|h2|p|ul|ol|li|details|summary|pre|path|input|label|strong|time|br|code|footer)$`)
-	names    = regexp.MustCompile(`^(lang|charset|name|content|media|rel|href|src|type|class|id|alt|width|height|viewbox|aria-(label|hidden|describedby|invalid|controls|current)|focusable|rx|x|y|d|fill|shape-rendering|xmlns|open|pattern|inputmode|text-anchor|method|action|tabindex|role|data-(focus|focus-field|once|session|show|caps|prefix|as|carry|secret|meter|min|words|level|noscript|nokeys|accepted|said|passkey|options|scripted|copy|save|print|digits|file|head)|value|autocomplete|autocapitalize|spellcheck|required|autofocus|hidden|checked|readonly|for|datetime|title|novalidate)$`)
+	names    = regexp.MustCompile(`^(lang|charset|name|content|media|rel|href|src|type|class|id|alt|width|height|viewbox|aria-(label|hidden|describedby|invalid|controls|current)|focusable|rx|x|y|d|fill|shape-rendering|xmlns|open|pattern|inputmode|text-anchor|method|action|tabindex|role|data-(focus|focus-field|once|session|show|caps|prefix|as|carry|secret|meter|min|words|level|noscript|nokeys|accepted|said|passkey|options|scripted|scripts|copy|save|print|digits|file|head)|value|autocomplete|autocapitalize|spellcheck|required|autofocus|hidden|checked|readonly|for|datetime|title|novalidate)$`)
 	links    = regexp.MustCompile(`^(/([^/\\].*)?|#[a-z0-9_-]+|mailto:[^?]+|tel:\+?[0-9]+|https://[a-z0-9.-]+(/[a-z]*)?|otpauth://totp/[^?]+\?[A-Za-z0-9=&%._-]+)$`)
 )
 

@@ -77,14 +77,39 @@ type secondData struct {
 	auth.Question
 	place
 	Field    string  // the name of what is typed; empty: a script answers
-	Sent     *moment // when a code was sent
-	Again    *moment // when another may be asked for
-	Minutes  int     // for how long a code that was sent is good
+	Code     *travel // a code that was sent
 	Rest     *moment // until when codes rest
 	Passkey  bool    // beside resting codes, a passkey may be used
 	Trust    string  // how long a device is not asked
 	Trusting bool
 	Ways     []auth.Way
+}
+
+// travel is what a page says of a code that was sent.
+type travel struct {
+	To      string // masked
+	Text    bool   // by text message
+	Sent    moment
+	Again   *moment // when another may be asked for; nil: now
+	Minutes int     // for how long it is good
+	Few     int     // tries left, when they are few
+	Over    bool    // none is left
+}
+
+func travels(to string, sent, until time.Time, tries int, now time.Time) *travel {
+	c := &travel{To: to, Text: !strings.Contains(to, "@"), Sent: when(sent, now), Minutes: int(until.Sub(sent) / time.Minute), Over: tries == 0}
+	if tries < 3 {
+		c.Few = tries
+	}
+	soonest := sent.Add(time.Minute)
+	if c.Over {
+		soonest = until
+	}
+	if now.Before(soonest) {
+		again := when(roundUp(soonest), now)
+		c.Again = &again
+	}
+	return c
 }
 
 // OnwardTo is where this leads, for its forms.
@@ -126,11 +151,7 @@ func (s *Site) secondForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 		d.Field = ""
 	}
 	if !q.SentAt.IsZero() {
-		sent, again := when(q.SentAt, v.Client.At), when(roundUp(q.SentAt.Add(time.Minute)), v.Client.At)
-		d.Sent, d.Minutes = &sent, int(q.Expires.Sub(q.SentAt)/time.Minute)
-		if v.Client.At.Before(q.SentAt.Add(time.Minute)) {
-			d.Again = &again
-		}
+		d.Code = travels(q.SentTo, q.SentAt, q.Expires, q.Tries, v.Client.At)
 	}
 	if !q.Rests.IsZero() {
 		rest := when(roundUp(q.Rests), v.Client.At)

@@ -21,6 +21,14 @@ var kindWords = map[portal.FactorKind][2]string{
 	portal.FactorEmail: {"code by e-mail", "codes by e-mail"}, portal.FactorSMS: {"code by text message", "codes by text message"},
 }
 
+// kindHints say in a line what a kind is like.
+var kindHints = map[portal.FactorKind]string{
+	portal.FactorWebAuthn: "Your fingerprint, your face or your screen lock. Nothing to type.",
+	portal.FactorTOTP:     "An app on your telephone that shows a new code every 30 seconds.",
+	portal.FactorEmail:    "A code in your mailbox at each sign-in.",
+	portal.FactorSMS:      "A code on your telephone at each sign-in.",
+}
+
 type stepRow struct {
 	ID, Name, Kind, Detail string
 	Created                moment
@@ -48,6 +56,22 @@ func (d stepsData) Told() (string, error) {
 
 // Onward is the way onward, as a query.
 func (d stepsData) Onward() string { return onward(url.Values{}, d.To) }
+
+// Add is the button that adds a kind.
+func (stepsData) Add(o auth.Offer) string {
+	if kindWords[o.Kind][0] == "" {
+		return "Add: " + o.Title
+	}
+	return addTitle(o.Kind)
+}
+
+// About is a line about a kind; empty: there is none.
+func (stepsData) About(kind portal.FactorKind) string { return kindHints[kind] }
+
+// Adding is the page that adds a kind, as a query.
+func (d stepsData) Adding(kind portal.FactorKind) string {
+	return onward(url.Values{"add": {string(kind)}}, d.To)
+}
 
 func rowsOf(have []portal.Factor, v Visit) (rows []stepRow) {
 	for _, f := range have {
@@ -116,13 +140,55 @@ func (s *Site) stepsPage(w http.ResponseWriter, r *http.Request, v Visit) error 
 		return s.askForm(w, r, v, http.StatusOK, askData{Title: "Make new backup codes", Words: "The codes that you have now stop working at once. Have a printer or a safe place for the new ones at hand.",
 			Page: "/account/mfa", Action: "regenerate", Button: "Make new backup codes", Back: "/account/mfa"}, st.SignedIn, nil)
 	case q.Has("add"):
-		i := slices.IndexFunc(st.Offers, func(o auth.Offer) bool { return string(o.Kind) == only(q, "add") })
-		if i >= 0 && !st.Offers[i].Contact {
-			return s.askForm(w, r, v, http.StatusOK, askData{Title: "Add " + article(kindWords[st.Offers[i].Kind][0]), Words: "Nothing changes until you have confirmed it in the next step.", ReturnTo: to,
-				Page: "/account/mfa", Action: "begin", Method: string(st.Offers[i].Kind), Button: "Go on", Script: st.Offers[i].Script, Back: "/account/mfa"}, st.SignedIn, nil)
-		}
+		return s.offerForm(w, r, v, http.StatusOK, st, portal.FactorKind(only(q, "add")), to, "", nil)
 	}
 	return s.stepsForm(w, r, v, http.StatusOK, st, to, nil, nil)
+}
+
+// beginForm is offerForm for whoever has not read the second steps yet.
+func (s *Site) beginForm(w http.ResponseWriter, r *http.Request, v Visit, status int, h auth.Holder, kind portal.FactorKind, to, typed string, problems []problem) error {
+	st, err := s.Auth.Steps(r.Context(), v.Tenant, v.Client, h)
+	if err != nil {
+		return s.tooLate(w, r, v, to, err)
+	}
+	return s.offerForm(w, r, v, status, st, kind, to, typed, problems)
+}
+
+// offerForm begins to add one kind, or shows all where that one is not offered. typed is a telephone number that was
+// refused.
+func (s *Site) offerForm(w http.ResponseWriter, r *http.Request, v Visit, status int, st auth.Steps, kind portal.FactorKind, to, typed string, problems []problem) error {
+	i := slices.IndexFunc(st.Offers, func(o auth.Offer) bool { return o.Kind == kind })
+	if i < 0 {
+		return s.stepsForm(w, r, v, status, st, to, nil, adrift(problems))
+	}
+	d := askData{Title: addTitle(kind), Words: "Nothing changes until you have confirmed it in the next step.", ReturnTo: to, Page: "/account/mfa", Action: "begin", Method: string(kind),
+		Button: "Go on", Script: st.Offers[i].Script, Contact: st.Offers[i].Contact, Typed: typed, Back: "/account/mfa" + onward(url.Values{}, to)}
+	if sent := codeWords[kind]; sent != "" {
+		d.Words, d.Button = sent, "Send me a code"
+	}
+	return s.askForm(w, r, v, status, d, st.SignedIn, problems)
+}
+
+// adrift are problems on a page without the field that they belong to.
+func adrift(problems []problem) (out []problem) {
+	for _, p := range problems {
+		out = append(out, problem{Text: p.Text})
+	}
+	return out
+}
+
+// codeWords say what happens before a kind whose codes are sent is added.
+var codeWords = map[portal.FactorKind]string{
+	portal.FactorEmail: "We send a code to your mailbox. Once you have typed it here, you can sign in with codes that are sent there.",
+	portal.FactorSMS:   "We send a code to your telephone. Once you have typed it here, you can sign in with codes that are sent there.",
+}
+
+// addTitle is the heading under which a kind is added, in the words of its button.
+func addTitle(kind portal.FactorKind) string {
+	if codeWords[kind] != "" {
+		return "Add " + kindWords[kind][1]
+	}
+	return "Add " + article(kindWords[kind][0])
 }
 
 func article(noun string) string {
@@ -158,7 +224,8 @@ func (s *Site) laterPage(w http.ResponseWriter, r *http.Request, v Visit, st aut
 type askData struct {
 	Title, Words, Button, Page, Back string
 	Action, Method, ID, ReturnTo     string
-	Script, Never                    bool
+	Typed                            string // into the field for a telephone number
+	Script, Never, Contact           bool
 }
 
 func (s *Site) askForm(w http.ResponseWriter, r *http.Request, v Visit, status int, d askData, signedIn bool, problems []problem) error {
@@ -186,24 +253,36 @@ type setupData struct {
 	Sheet  *factor.Sheet
 	QR     template.HTML
 	URI    template.URL
-	To     string // onward
-	Sent   string // where a code is on its way to
+	To     string  // onward
+	Code   *travel // a code that was sent
 	Script bool
 	Name   string
 }
+
+// Anew is the way to another set-up of the kind, as a query.
+func (d setupData) Anew() string { return onward(url.Values{"add": {string(d.Kind)}}, d.To) }
 
 // setupForm shows a set-up that is under way.
 func (s *Site) setupForm(w http.ResponseWriter, r *http.Request, v Visit, status int, h auth.Holder, kind portal.FactorKind, to, name string, problems []problem) error {
 	up, err := s.Auth.Under(r.Context(), v.Tenant, v.Client, h, kind)
 	here := s.Prefix + "/account/mfa"
 	if errors.Is(err, auth.ErrNothing) {
+		if len(problems) > 0 {
+			return s.beginForm(w, r, v, status, h, kind, to, "", adrift(problems))
+		}
 		see(w, r, here+onward(url.Values{"add": {string(kind)}}, to))
 		return nil
 	}
 	if err != nil {
 		return s.mustShow(w, r, v, to, here+onward(url.Values{"setup": {string(kind)}}, to), err)
 	}
-	d := setupData{SettingUp: up, To: to, Sent: up.To, Script: kind == portal.FactorWebAuthn, Name: name}
+	d := setupData{SettingUp: up, To: to, Script: kind == portal.FactorWebAuthn, Name: name}
+	if up.To != "" {
+		d.Code = travels(up.To, up.SentAt, up.Expires, up.Tries, v.Client.At)
+		if d.Code.Over && len(problems) > 0 {
+			problems = []problem{{Text: "Too many codes were wrong."}}
+		}
+	}
 	if name == "" {
 		d.Name = whereabouts.Device(v.Client.Agent)
 	}
@@ -211,7 +290,7 @@ func (s *Site) setupForm(w http.ResponseWriter, r *http.Request, v Visit, status
 		// The picture holds nothing but numbers, and the address is one that we have made.
 		d.Sheet, d.QR, d.URI = &sheet, template.HTML(sheet.QR), template.URL(sheet.URI)
 	}
-	return s.render(w, r, v, status, "setup", view{Title: "Add " + article(kindWords[kind][0]), Wide: h.Session != nil, SignedIn: h.Session != nil, Problems: problems, Data: d})
+	return s.render(w, r, v, status, "setup", view{Title: addTitle(kind), Wide: h.Session != nil, SignedIn: h.Session != nil, Problems: problems, Data: d})
 }
 
 // after is a refusal that says where to go on once a second step was shown; every other error stays what it is.

@@ -19,20 +19,16 @@ func (k *Keeper) Changed(f *Facts) bool {
 	return !a || !b || k.o.Ended.Since(epoch, id, f.user, tenant)
 }
 
-// Watch says until when a session lives for certain, for what goes on without asking: an open socket, a stream. It is
-// asked again then, at the latest when an access token of now would end, and what cannot be found out is over:
-// without PostgreSQL a socket lives no longer than any request would (contract 12).
-func (k *Keeper) Watch(ctx context.Context, t *portal.Tenant, id portal.SessionID, now time.Time) (until time.Time, err error) {
+// Watch reads a session anew for what goes on without asking: an open socket, a stream. What cannot be found out is
+// over: without PostgreSQL a socket lives no longer than any request would (contract 12).
+func (k *Keeper) Watch(ctx context.Context, t *portal.Tenant, id portal.SessionID, now time.Time) (*Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, neighbourWait)
 	defer cancel()
-	f, err := k.read(ctx, t, id, now)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return k.Lasts(f, now), nil
+	return k.read(ctx, t, id, now)
 }
 
-// Lasts is the same from facts that have just been read.
+// Lasts says until when a session lives for certain, by facts that have just been read; then it is to be watched again,
+// at the latest when an access token of now would end.
 func (k *Keeper) Lasts(f *Facts, now time.Time) time.Time {
 	return earlier(now.Add(k.o.Policy.AccessLife), earlier(f.Session.End, f.Session.IdleEnd))
 }
