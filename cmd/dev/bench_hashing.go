@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -55,7 +54,7 @@ func hashAway(in io.Reader, out io.Writer) error {
 	}
 	key := hash()
 	checks := map[string]func() bool{
-		bareHash: func() bool { return subtle.ConstantTimeCompare(hash(), key) == 1 },
+		bareHash: func() bool { return bytes.Equal(hash(), key) },
 		ownHash:  func() bool { v, err := h.Check(ctx, typed, stored); return err == nil && v.Match },
 	}
 	lines := bufio.NewScanner(in)

@@ -39,6 +39,7 @@ var cryptography = []struct{ pkg, what, why string }{
 	{"mail", "crypto/sha1", "SNS signs by it where a topic has not been set otherwise"},
 	{"pages", "crypto/sha256", "a static file's name holds its content's digest"},
 	{"caddymodule", "crypto/sha256", "settings are compared by digest: they hold secrets"},
+	{"cmd/dev", "golang.org/x/crypto", "a bench compares a sign-in with the bare hash"},
 	{"cmd/dev", "crypto/sha256", "files are compared before and after generating"},
 	{"demo/npm", "crypto/sha512", "a fetched package is the one whose digest is written here"},
 	{"demo/erp", "crypto/ecdsa", "an upstream that checks assertions with the gate's public keys"},
