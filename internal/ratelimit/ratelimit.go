@@ -232,11 +232,20 @@ func (l *Limiter) Look(ctx context.Context, now time.Time, tenant portal.TenantI
 
 // Clear forgets what was counted for a network at a tenant, in Redis and in this process.
 func (l *Limiter) Clear(ctx context.Context, tenant portal.TenantID, network string) error {
-	at, rates := place{string(tenant), network}, []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
-	if err := l.local.clear(ctx, at, rates); err != nil || l.shared == nil {
-		return err
+	l.Forget(tenant, network)
+	if l.shared == nil {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerWithin)
 	defer cancel()
-	return l.shared.clear(ctx, at, rates)
+	return l.shared.clear(ctx, place{string(tenant), network}, l.byNetwork())
+}
+
+// Forget forgets what this process has counted for a network at a tenant: another gateway has cleared it.
+func (l *Limiter) Forget(tenant portal.TenantID, network string) {
+	_ = l.local.clear(context.Background(), place{string(tenant), network}, l.byNetwork()) // the local kind has no errors
+}
+
+func (l *Limiter) byNetwork() []Limit {
+	return []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
 }
