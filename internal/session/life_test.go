@@ -260,10 +260,6 @@ func TestASessionEndsWhenItIsIdleAndWhenItIsOld(t *testing.T) {
 			h.Clock.Set(end)
 			for what, cookies := range map[string]session.Cookies{"both": busy.cookies, "access": {Access: busy.cookies.Access}, "refresh": {Refresh: busy.cookies.Refresh}} {
 				_, err := busy.ask(cookies, true)
-				if what == "access" {
-					is(t, "at its end, access alone", err, portal.ProblemSessionRequired)
-					continue
-				}
 				is(t, "at its end, "+what, err, portal.ProblemSessionExpired)
 			}
 		})
