@@ -157,7 +157,7 @@ func TestRenewalBeginsFiveMinutesBeforeTheEndOfTheAccessToken(t *testing.T) {
 	// Past its end the access token is worth nothing alone, and the refresh token renews.
 	h.Clock.Advance(40 * time.Minute)
 	_, err := b.ask(session.Cookies{Access: b.cookies.Access}, true)
-	is(t, "an expired access token alone", err, portal.ProblemSessionRequired)
+	is(t, "an expired access token alone", err, portal.ProblemSessionExpired)
 	if r := b.get(t); r.Grant == nil {
 		t.Error("an expired access token is not renewed")
 	}
