@@ -130,6 +130,12 @@ func (s *Store) Inspect(ctx context.Context, v Versions) error {
 // door is a policy of a table.
 type door struct{ Table, Policy string }
 
+// What policies say, as PostgreSQL writes it out.
+const (
+	ourPolicy     = `(tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)`
+	asksForTenant = `current_setting('app.current_tenant_id'`
+)
+
 // foreignDoors are the policies that let this role see or write what is not the tenant's: policies add up, so that one
 // `using (true)` beside ours, made for a report or by somebody who wants to read along, lifts it without a trace. On our
 // own tables any other than ours counts; on those that the ERP has as well it may say what it likes, as long as it asks
@@ -143,9 +149,9 @@ func foreignDoors(ctx context.Context, q *pgx.Conn) ([]door, error) {
 			and (n.nspname = 'portalgate' or n.nspname = 'public' and c.relname in ('tenants', 'customers', 'customer_users', 'customer_activity_log'))
 			and exists (select from unnest(p.polroles) r where r = 0 or pg_has_role(current_user, r, 'usage'))
 			and case n.nspname
-				when 'portalgate' then says <> '(tenant_id = (NULLIF(current_setting(''app.current_tenant_id''::text, true), ''''::text))::uuid)'
-				else position('current_setting(''app.current_tenant_id''' in says) = 0 end
-		group by 1, 2 order by 1, 2`)
+				when 'portalgate' then says <> $1
+				else position($2::text in says) = 0 end
+		group by 1, 2 order by 1, 2`, ourPolicy, asksForTenant)
 	if err != nil {
 		return nil, said(fmt.Errorf("looking at policies: %w", err))
 	}
