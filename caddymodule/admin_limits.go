@@ -238,10 +238,9 @@ func clearLimits(r *http.Request) (any, error) {
 	return map[string]string{"cleared": network, "tenant": order.Tenant}, nil
 }
 
-// clear forgets what was counted for a network, and says so in the trail.
+// clear forgets what was counted for a network, says so in the trail, and tells the other gateways, which count for
+// themselves while Redis is away: just then it must not be Redis that keeps them from hearing it.
 func (k *clerk) clear(ctx context.Context, id portal.TenantID, network string, by store.Deed) error {
-	if err := k.limits.Clear(ctx, id, network); err != nil {
-		return err
-	}
-	return k.store.Within(ctx, id, k.now(), func(x *store.Tx) error { return x.LimitsCleared(ctx, network, by) })
+	err := k.limits.Clear(ctx, id, network)
+	return errors.Join(err, k.store.Within(ctx, id, k.now(), func(x *store.Tx) error { return x.LimitsCleared(ctx, network, firstOf(network), by) }))
 }

@@ -31,7 +31,7 @@ func (d *doctor) examineDatabase(ctx context.Context) {
 	if err != nil {
 		d.found.complain("database", unfit("role and tables", err))
 	} else {
-		d.found.add("database", fine, "version %d, the role cannot cross tenants, row-level security is forced on every table", migrations.Latest())
+		d.found.add("database", fine, "version %d, the role cannot cross tenants, row-level security is forced on every table, and no policy opens one", migrations.Latest())
 	}
 	d.examineClock(ctx, s)
 	d.examineTenants(ctx, s)

@@ -210,7 +210,7 @@ func limitsClear() *cobra.Command {
 		who     who
 		network string
 	)
-	c := command("clear", "Forgets what was counted for a network, or for an address", "  portalgate limits clear --tenant acme --network 203.0.113.7 --reason \"called: new routers\"\n  portalgate limits clear --tenant acme --email ann@buyer.example", takes(),
+	c := command("clear", "Forgets what was counted for a network, or for an address, on every gateway within 2 seconds", "  portalgate limits clear --tenant acme --network 203.0.113.7 --reason \"called: new routers\"\n  portalgate limits clear --tenant acme --email ann@buyer.example", takes(),
 		func(c *cobra.Command, _ []string) error {
 			switch {
 			case (network == "") == (who.email == ""):
@@ -236,7 +236,7 @@ func limitsClear() *cobra.Command {
 				return err
 			}
 			return d.print(c, map[string]any{"tenant": who.tenant, "network": name, "gateways": asked}, func(w io.Writer) {
-				fmt.Fprintf(w, "what was counted for %s at %s is forgotten\n", name, who.tenant)
+				fmt.Fprintf(w, "what was counted for %s at %s is forgotten; a gateway that was not asked forgets what it has counted itself within 2 seconds\n", name, who.tenant)
 			})
 		})
 	d.flags(c, true, false)

@@ -187,6 +187,9 @@ func (m *MailEvents) take(w http.ResponseWriter, r *http.Request) int {
 	switch {
 	case errors.Is(err, mail.ErrUnsigned):
 		mailEvents.add(m.provider, "refused", 1)
+		if errors.Is(err, mail.ErrVouching) { // a stranger cannot cause it, or could fill the log
+			m.w.log.Load().Warn("a mail provider's certificate is not believed", zap.String("provider", m.provider), zap.Error(err))
+		}
 		return http.StatusForbidden
 	case errors.Is(err, mail.ErrNotNow):
 		mailEvents.add(m.provider, "later", 1)

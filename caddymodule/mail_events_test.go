@@ -189,6 +189,56 @@ func TestASignedBounceStopsMailToTheAddressAtItsTenantOnly(t *testing.T) {
 	}
 }
 
+// A provider may say that a mailbox is dead before the courier has noted that it took the mail, or where its yes was lost
+// on the way. About a letter that nobody was given yet nothing is believed.
+func TestABounceThatComesBeforeTheProvidersYesIsBelieved(t *testing.T) {
+	const dead = `[{"event":"bounce","type":"bounce","status":"5.1.1","email":"%s","smtp-id":"<%s>"}]`
+	for name, yes := range map[string]error{"the yes comes after it": nil, "the yes is lost": errors.New("the connection was cut")} {
+		t.Run(name, func(t *testing.T) {
+			var during func(mail.Message)
+			out := &testenv.Outgoing{Fails: func(m mail.Message) error {
+				during(m)
+				return yes
+			}}
+			h := testenv.NewHouse(t, testenv.Plan{Mail: out})
+			acme := testenv.Tenant(t)
+			h.Person(t, acme, testenv.Visitor{Email: "ann@buyer.example"})
+			p := newHooked(t, h, acme)
+			post := func(to, id, want string) {
+				t.Helper()
+				was := p.counted(want)
+				if code := p.post(t, fmt.Sprintf(dead, to, id), nil); code != http.StatusNoContent || p.counted(want) != was+1 {
+					t.Errorf("%d, and %q is counted %d times", code, want, p.counted(want)-was)
+				}
+			}
+			ask := func() {
+				t.Helper()
+				client := h.Client("203.0.113.7")
+				client.At = h.Clock.Now()
+				if _, err := h.Auth.AskReset(t.Context(), &acme, client, "ann@buyer.example"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ask()
+			var waits string
+			h.DB.Row(t, `select id::text from portalgate.outbox where tenant_id = $1`, []any{acme.ID}, &waits)
+			post("ann@buyer.example", waits+"@"+acme.Hosts[0], "not_ours")
+			sent := 0
+			during = func(m mail.Message) {
+				sent++
+				post("bob@buyer.example", m.ID, "not_ours")
+				post("ann@buyer.example", m.ID, "suppressed")
+			}
+			h.Courier(t, acme.ID)
+			h.Clock.Advance(2 * time.Hour)
+			ask()
+			if h.Courier(t, acme.ID); sent != 1 {
+				t.Errorf("%d mails have left for the dead address", sent)
+			}
+		})
+	}
+}
+
 func TestWhatIsNoEventIsAnsweredAtOnceAndWithoutAWord(t *testing.T) {
 	h := testenv.NewHouse(t, testenv.Plan{})
 	p := newHooked(t, h)

@@ -75,6 +75,15 @@ func networkOf(s string) (string, error) {
 	return whereabouts.Network(a), nil
 }
 
+// firstOf is the first address of a network as limits name it.
+func firstOf(network string) netip.Addr {
+	if p, err := netip.ParsePrefix(network); err == nil {
+		return p.Addr()
+	}
+	a, _ := netip.ParseAddr(network) // one that networkOf has made
+	return a
+}
+
 // clerk knows what stands in people's way: what the database knows, and inside a gateway what that knows besides.
 type clerk struct {
 	store   *store.Store

@@ -26,6 +26,7 @@ import (
 	"github.com/portalgate/portalgate/internal/session"
 	"github.com/portalgate/portalgate/internal/store"
 	"github.com/portalgate/portalgate/internal/upstream"
+	"github.com/portalgate/portalgate/internal/whereabouts"
 )
 
 // world is everything that outlives a reload: connections, keys, limits, sessions, the feed. One world serves all
@@ -327,12 +328,15 @@ func (w *world) changes(ctx context.Context, since uint64) (revocation.Reading, 
 	return r, err
 }
 
-// apply makes what has changed felt: facts are stale, sockets end, hosts are read again.
+// apply makes what has changed felt: facts are stale, sockets end, counts are forgotten, hosts are read again.
 func (w *world) apply(changes []revocation.Change) {
 	again := false
 	for _, c := range changes {
 		w.ended.Apply(c.Kind, c.Subject, w.now())
 		w.streams.End(string(c.Kind), c.Subject)
+		if raw, ok := portal.IDBytes(c.Subject); ok && c.Kind == revocation.KindLimits {
+			w.limits.Forget(c.Tenant, whereabouts.Network(netip.AddrFrom16(raw)))
+		}
 		again = again || c.Kind == revocation.KindDirectory || c.Kind == revocation.KindTenant
 	}
 	if again && w.fit.Load() {

@@ -325,7 +325,7 @@ portalgate.revocations row security forced, owner owner
   kind text not null
   subject uuid not null
   at timestamp with time zone not null
-  CHECK ((kind = ANY (ARRAY['session'::text, 'user'::text, 'tenant'::text, 'directory'::text])))
+  CHECK ((kind = ANY (ARRAY['session'::text, 'user'::text, 'tenant'::text, 'directory'::text, 'limits'::text])))
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   PRIMARY KEY (id)
   CREATE INDEX revocations_xid ON portalgate.revocations USING btree (xid)

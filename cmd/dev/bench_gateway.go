@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -122,7 +123,11 @@ func (b *benchWorld) run(name string, s site) (*gateway, error) {
 	g.cmd.Stdout, g.cmd.Stderr = out, out
 	g.cmd.Dir = b.dir
 	// The collector is as we ship it, whatever is set for this program.
-	g.cmd.Env = append(os.Environ(), "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir, "GOGC=", "GOMEMLIMIT=")
+	inherited := slices.DeleteFunc(os.Environ(), func(s string) bool {
+		name, _, _ := strings.Cut(s, "=")
+		return name == "GOGC" || name == "GOMEMLIMIT" || name == "AUTOMEMLIMIT" // empty ones would do as well as any: Caddy then sets no limit
+	})
+	g.cmd.Env = append(inherited, "HOME="+b.dir, "XDG_DATA_HOME="+b.dir, "XDG_CONFIG_HOME="+b.dir)
 	env := maps.Clone(b.world.Environment)
 	maps.Copy(env, s.env)
 	for k, v := range env {

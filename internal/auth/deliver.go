@@ -120,6 +120,9 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			return x.Dropped(ctx, d.Letter, dep.drop)
 		case !dep.later.IsZero():
 			return x.Deferred(ctx, d.Letter, dep.later, "")
+		case l.to != "":
+			// Before it is in anybody's hands: a bounce may come sooner than the provider's yes is noted.
+			x.Departs(d.Letter, l.to)
 		}
 		return nil
 	})

@@ -310,6 +310,41 @@ func TestTwoHundredParallelGuessesAreFiveChecks(t *testing.T) {
 	}
 }
 
+// While every place is taken the limits for strangers are not drawn on: who was told to come again in a few seconds gets
+// in then.
+func TestWhoFoundNoPlaceIsNotKeptOutAfterwards(t *testing.T) {
+	t.Parallel()
+	policy := portal.DefaultPolicy()
+	policy.Limits.SignInsTenant, policy.Limits.SignInsNetwork = 5, 5
+	h := testenv.NewHouse(t, testenv.Plan{Policy: &policy})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	b := open(h, &tenant, "203.0.113.7")
+	var taken []func()
+	for {
+		leave, err := h.Hasher.Enter()
+		if err != nil {
+			break
+		}
+		taken = append(taken, leave)
+	}
+	for range 20 {
+		if _, err := b.signIn("ann@buyer.example", testenv.Password); kind(t, err) != portal.ProblemBusy {
+			t.Fatalf("%v", err)
+		}
+	}
+	for _, leave := range taken {
+		leave()
+	}
+	b.in(t, "ann@buyer.example", testenv.Password)
+	for range 4 { // what is answered counts as ever
+		_, _ = open(h, &tenant, "203.0.113.7").signIn("ann@buyer.example", testenv.Password)
+	}
+	if _, err := open(h, &tenant, "203.0.113.7").signIn("ann@buyer.example", testenv.Password); kind(t, err) != portal.ProblemLimit {
+		t.Errorf("the sixth: %v", err)
+	}
+}
+
 // A check that could not be made costs nobody a try (DOS-01).
 func TestABusyPoolCostsNobodyATry(t *testing.T) {
 	t.Parallel()

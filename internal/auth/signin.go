@@ -46,11 +46,15 @@ func (s *Service) SignIn(ctx context.Context, t *portal.Tenant, c portal.Client,
 	leave, err := s.Hasher.Enter()
 	if err != nil { // a full house says so at once, to everybody alike
 		g.paid.Settle(ctx, c.At, ratelimit.Unchecked)
+		g.paid.HandBack(ctx, c.At)
 		return Outcome{}, troubled(err)
 	}
 	defer leave()
 	out, err = s.signIn(ctx, t, c, cookies, in, &g)
 	g.paid.Settle(ctx, s.Now(), g.verdict)
+	if errors.Is(err, password.ErrBusy) {
+		g.paid.HandBack(ctx, s.Now())
+	}
 	release := s.release(c.At).Add(g.paid.Slower(g.device != ""))
 	if err != nil {
 		return Outcome{}, &Held{Err: troubled(err), Release: release}

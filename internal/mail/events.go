@@ -24,9 +24,11 @@ type Events interface {
 	Read(ctx context.Context, header func(string) string, body []byte) ([]Report, error)
 }
 
-// The two reasons for which an event is not taken.
+// The reasons for which an event is not taken. ErrVouching is said beside ErrUnsigned: what lies where the provider keeps
+// its certificate is not to be believed, whatever a request says.
 var (
 	ErrUnsigned = errors.New("not signed by the provider, or not lately")
+	ErrVouching = errors.New("nobody whom the machine trusts vouches for the provider's certificate")
 	ErrNotNow   = errors.New("it cannot be seen now who has signed it")
 )
 

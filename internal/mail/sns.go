@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,19 +23,22 @@ import (
 // SESEvents reads what Amazon SES publishes to a topic of SNS, which hands it to us.
 //
 // What a request says of itself is believed in this order: it names the one topic that is configured, its time is ours,
-// the certificate that it names lies at the topic's region's own host, and the signature is that certificate's. No other
-// host is asked anything, whatever a request names: the address of a certificate is what forged requests have always
-// been about.
+// the certificate that it names lies at the topic's region's own host, Amazon's authority has given it to SNS, and the
+// signature is that certificate's. No host is asked anything but that one and Amazon's authority, whatever a request
+// names: the address of a certificate is what forged requests have always been about.
 type SESEvents struct {
-	// Fetch gets a document over https. Default: FetchFrom.
+	// Fetch gets a document. Default: FetchFrom.
 	Fetch func(ctx context.Context, address string) ([]byte, error)
 	Now   func() time.Time
+	// Roots are the authorities that vouch for Amazon's. Default: nil, those that the machine trusts.
+	Roots *x509.CertPool
 
 	topic, host string
+	names       []string // of which a certificate of SNS has one
 	certificate *regexp.Regexp
 
 	mu        sync.Mutex // held by who fetches; nobody else waits for it
-	certs     sync.Map   // address to *x509.Certificate
+	certs     sync.Map   // address to *snsSigner
 	kept      []string   // those addresses, the oldest first
 	fetched   []time.Time
 	confirmed []string // the messages that were
@@ -51,7 +53,7 @@ func NewSESEvents(topic string, now func() time.Time) (*SESEvents, error) {
 		return nil, fmt.Errorf("%q is no topic such as arn:aws:sns:eu-central-1:123456789012:portal-mail", topic)
 	}
 	host := "sns." + m[1] + ".amazonaws.com"
-	return &SESEvents{Fetch: FetchFrom, Now: now, topic: topic, host: host,
+	return &SESEvents{Fetch: FetchFrom, Now: now, topic: topic, host: host, names: snsNames(m[1]),
 		certificate: regexp.MustCompile(`^https://` + regexp.QuoteMeta(host) + `/[A-Za-z0-9_-]{1,100}\.pem$`)}, nil
 }
 
@@ -102,7 +104,7 @@ func (s *SESEvents) Read(ctx context.Context, _ func(string) string, body []byte
 	if err != nil {
 		return nil, err
 	}
-	if err := s.check(ctx, m, signed); err != nil {
+	if err := s.check(ctx, m, at, signed); err != nil {
 		return nil, err
 	}
 	switch m.Type {
@@ -139,7 +141,7 @@ func (m snsMessage) signed() (string, error) {
 }
 
 // check asks the certificate whether it has signed a text.
-func (s *SESEvents) check(ctx context.Context, m snsMessage, signed string) error {
+func (s *SESEvents) check(ctx context.Context, m snsMessage, at time.Time, signed string) error {
 	var (
 		hash crypto.Hash
 		sum  []byte
@@ -158,62 +160,18 @@ func (s *SESEvents) check(ctx context.Context, m snsMessage, signed string) erro
 	if err != nil || len(m.Signature) > snsSignatures || !s.certificate.MatchString(m.SigningCertURL) {
 		return ErrUnsigned
 	}
-	cert, err := s.cert(ctx, m.SigningCertURL)
+	c, err := s.signer(ctx, m.SigningCertURL)
 	if err != nil {
 		return err
 	}
-	now := s.Now()
-	key, ok := cert.PublicKey.(*rsa.PublicKey)
-	if !ok || key.Size() < 256 || now.Before(cert.NotBefore) || now.After(cert.NotAfter) || !snsNamed(cert) {
-		return ErrUnsigned
+	key, err := s.vouched(c, at)
+	if err != nil {
+		return err
 	}
 	if rsa.VerifyPKCS1v15(key, hash, sum, signature) != nil {
 		return ErrUnsigned
 	}
 	return nil
-}
-
-var snsName = regexp.MustCompile(`^sns[a-z0-9.-]*\.amazonaws\.com$`)
-
-// snsNamed says whether a certificate is SNS's: others lie under Amazon's names as well.
-func snsNamed(c *x509.Certificate) bool {
-	for _, name := range append([]string{c.Subject.CommonName}, c.DNSNames...) {
-		if snsName.MatchString(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// cert is the certificate at an address of SNS, remembered. Its authority is not asked for: the document holds the
-// certificate without the one above it, and what vouches for it is the host it was fetched from, whose own certificate
-// the machine trusts.
-func (s *SESEvents) cert(ctx context.Context, address string) (*x509.Certificate, error) {
-	if c, ok := s.certs.Load(address); ok {
-		return c.(*x509.Certificate), nil
-	}
-	if !s.mu.TryLock() { // somebody fetches: SNS asks again, and nobody here waits
-		return nil, ErrNotNow
-	}
-	defer s.mu.Unlock()
-	text, err := s.fetch(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, ErrUnsigned
-	}
-	c, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, ErrUnsigned
-	}
-	if s.kept = append(s.kept, address); len(s.kept) > snsCerts {
-		s.certs.Delete(s.kept[0])
-		s.kept = s.kept[1:]
-	}
-	s.certs.Store(address, c)
-	return c, nil
 }
 
 // fetch gets a document; the lock is held.
@@ -272,13 +230,14 @@ var snsClient = &http.Client{Timeout: snsFetchWait, CheckRedirect: func(*http.Re
 	return errors.New("it leads elsewhere")
 }}
 
-// FetchFrom gets a small document over https from a host whose certificate the machine trusts. It follows no redirect.
+// FetchFrom gets a small document over https from a host whose certificate the machine trusts, or the certificate of an
+// authority of Amazon's from where that publishes it, over http. It follows no redirect.
 func FetchFrom(ctx context.Context, address string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
-	if r.URL.Scheme != "https" {
+	if r.URL.Scheme != "https" && !amazonAuthority.MatchString(address) {
 		return nil, errors.New("only over https")
 	}
 	w, err := snsClient.Do(r)

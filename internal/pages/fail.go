@@ -68,8 +68,13 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	}
 	h := w.Header()
 	if p.Kind == portal.ProblemSessionExpired && v.Tenant != nil {
-		// The session is over for certain, and what the browser holds of it is of no use any more.
-		v.Jar.Drop(h)
+		// The session is over for certain, and what the browser holds of it is of no use any more. A request that a page
+		// made in the background leaves the next page something to say so by, for its own answer nobody may read.
+		if seen(r, v) {
+			v.Jar.Drop(h)
+		} else {
+			v.Jar.DropRefresh(h)
+		}
 	}
 	if v.Grant != nil && h.Get("Set-Cookie") == "" {
 		v.Jar.Give(h, *v.Grant, v.Client.At)
@@ -85,11 +90,16 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 		see(w, r, s.loginURL(r, p.Kind == portal.ProblemSessionExpired))
 	case p.Kind == portal.ProblemMFARequired && (v.Wants == WantsPage || formPosted(r) && strings.HasPrefix(r.URL.Path, s.Prefix+"/")):
 		see(w, r, s.secondURL(place{ReturnTo: s.wayBack(r, v)}))
-	case v.Wants == WantsPage || r.Method == http.MethodPost && formPosted(r):
+	case seen(r, v):
 		s.failPage(w, r, v, p, status, ref)
 	default:
 		s.failData(w, r, v, p, status, ref)
 	}
+}
+
+// seen says whether a person sees the answer as a page.
+func seen(r *http.Request, v Visit) bool {
+	return v.Wants != WantsGraphQL && (v.Wants == WantsPage || r.Method == http.MethodPost && formPosted(r))
 }
 
 // wayBack is where somebody goes on who must show a second step first. A form is not sent anew: its page is shown again.

@@ -50,14 +50,20 @@ func (s *Site) signInPage(w http.ResponseWriter, r *http.Request, v Visit) error
 		to = s.returnTo(values[0])
 	}
 	// Who is signed in already goes straight on.
-	if res, err := s.Sessions.Resume(r.Context(), v.Tenant, v.Cookies, v.Client, r.Method != http.MethodHead); err == nil {
+	res, err := s.Sessions.Resume(r.Context(), v.Tenant, v.Cookies, v.Client, r.Method != http.MethodHead)
+	if err == nil {
 		if res.Grant != nil {
 			v.Jar.Give(w.Header(), *res.Grant, v.Client.At)
 		}
 		see(w, r, to)
 		return nil
 	}
-	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: q.Get("ended") == "1", Late: q.Get("late") == "1"}, nil)
+	var p *portal.Problem
+	ended := errors.As(err, &p) && p.Kind == portal.ProblemSessionExpired
+	if ended { // a page's own script has led here, and did not say why
+		v.Jar.Drop(w.Header())
+	}
+	return s.signInForm(w, r, v, http.StatusOK, signInData{ReturnTo: to, Ended: ended || q.Get("ended") == "1", Late: q.Get("late") == "1"}, nil)
 }
 
 // arrivals are the sentences for people whom a link has led here.

@@ -392,3 +392,50 @@ func TestASessionThatEndedSaysSoOnceAndComesBack(t *testing.T) {
 		t.Errorf("data past the idle end: %d %s", a.status, a.body)
 	}
 }
+
+// A page that asks for data now and then hears of the end before its person does. The person is told all the same, once.
+func TestAnEndThatABackgroundRequestHeardOfFirstIsToldToo(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]func(f *front, g *guest){
+		"away for long": func(f *front, _ *guest) { f.Clock.Advance(f.Policy.Idle + time.Minute) },
+		"signed out somewhere else": func(f *front, g *guest) {
+			f.DB.Exec(t, `update portalgate.sessions set ended_at = '`+f.Clock.Now().UTC().Format(time.RFC3339)+`', end_reason = 'revoked' where tenant_id = '`+string(f.tenant.ID)+`'`)
+			f.Ended.All()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t, testenv.Plan{})
+			f.Person(t, *f.tenant, testenv.Visitor{})
+			g := f.guest(t)
+			g.signIn("ann@buyer.example", testenv.Password)
+			away(f, g)
+			for i := range 3 {
+				if a := g.json(http.MethodGet, "/orders", ""); a.status != 401 || a.json(t)["code"] != "session_expired" {
+					t.Errorf("data, %d: %d %s", i, a.status, a.body)
+				}
+				if left := fmt.Sprint(g.cookies()); strings.Contains(left, "refresh") || !strings.Contains(left, "portalgate") {
+					t.Errorf("it is left with %s", left)
+				}
+				f.Clock.Advance(f.Policy.AccessLife)
+			}
+			if a := g.get("/orders"); a.status != 303 || a.where != "/auth/login?ended=1&return_to=%2Forders" || len(g.cookies()) != 1 {
+				t.Errorf("the page then: %d to %q, with %v", a.status, a.where, g.cookies())
+			}
+			if a := g.get("/orders"); strings.Contains(a.where, "ended") {
+				t.Errorf("it says so twice: %q", a.where)
+			}
+			g.signIn("ann@buyer.example", testenv.Password)
+			away(f, g)
+			g.json(http.MethodGet, "/orders", "")
+			for _, want := range []int{1, 0} { // where the page's script goes to the sign-in page by itself
+				if n := len(find(g.get("/auth/login").doc(t), "main .note")); n != want {
+					t.Errorf("the sign-in page says so %d times, want %d", n, want)
+				}
+			}
+			if a := g.json(http.MethodGet, "/orders", ""); a.status != 401 || a.json(t)["code"] != "session_required" {
+				t.Errorf("data then: %d %s", a.status, a.body)
+			}
+		})
+	}
+}

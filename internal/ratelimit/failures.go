@@ -37,6 +37,13 @@ type Paid struct {
 	alone                bool // it is held by this process
 	shadow               hold // what this process would hold if it were alone
 	settled              bool
+	drawn                []drawn
+}
+
+// drawn is a draw on a rate that can be handed back.
+type drawn struct {
+	Charge
+	alone bool // this process has counted it
 }
 
 // hold is a guess's place among those under way.
@@ -87,10 +94,10 @@ func (l *Limiter) Pay(ctx context.Context, now time.Time, g Guess) *Paid {
 			p.everybody = d
 			return p
 		}
-		p.strangers = l.Spend(ctx, now, Charge{l.limits.Network, key})
+		p.draw(ctx, now, Charge{l.limits.Network, key})
 	}
 	if p.strangers.Allowed {
-		p.strangers = l.Spend(ctx, now, Charge{l.limits.Tenant, key[:1]})
+		p.draw(ctx, now, Charge{l.limits.Tenant, key[:1]})
 	}
 	if g.Stranger && !p.strangers.Allowed {
 		return p
@@ -98,6 +105,34 @@ func (l *Limiter) Pay(ctx context.Context, now time.Time, g Guess) *Paid {
 	p.slower = l.slower(ctx, now, g)
 	p.hold(ctx, now, g.Stranger)
 	return p
+}
+
+func (p *Paid) draw(ctx context.Context, now time.Time, c Charge) {
+	if p.strangers = p.limiter.Spend(ctx, now, c); p.strangers.Allowed {
+		p.drawn = append(p.drawn, drawn{c, p.limiter.shared == nil || p.strangers.Degraded})
+	}
+}
+
+// HandBack hands back what a guess has drawn on the rates that hold for strangers, because there was no room to check it.
+// Otherwise a few minutes in which all places are taken would keep out, for minutes more, just those who were asked to
+// come again. Nobody gets a guess more by it than the limits allow, since none was checked; and what holds against a
+// flood stays counted, or one network could ask without end while others fill the places.
+func (p *Paid) HandBack(ctx context.Context, now time.Time) {
+	l := p.limiter
+	for _, d := range p.drawn {
+		back := func(ctx context.Context, k kind, r *rule) error {
+			if (k == l.local) != d.alone { // Redis has gone or come in between: what was drawn there ends by itself
+				return nil
+			}
+			return k.handBack(ctx, now.UnixMicro(), l.under(r, d.Limit), d.Key)
+		}
+		if d.alone {
+			l.here(ctx, back)
+		} else {
+			l.ask(ctx, back)
+		}
+	}
+	p.drawn = nil
 }
 
 // AsStranger goes on with a guess whose browser brought a device cookie, but not one that the account knows.

@@ -165,6 +165,42 @@ func TestAGuessThatWasNotCheckedIsHandedBackAndTakesNothingElseWithIt(t *testing
 
 // The decisions: first 15 minutes from when the limit was reached; after it was reached again within a day 30, 60, and
 // at most two hours. After a wait the set begins empty.
+// What was turned away because there was no room draws on none of the rates for strangers: whoever was asked to come
+// again in a few seconds finds the door open. What was checked, or refused, stays drawn, and so does what holds against
+// a flood.
+func TestWhatFoundNoRoomIsHandedBackToTheRates(t *testing.T) {
+	few := portal.DefaultLimits()
+	few.SignInsNetwork, few.SignInsFlood, few.SignInsTenant = 10, 64, 10
+	both(t, few, func(t *testing.T, d *door) {
+		for range 50 {
+			p := d.pay("ann@buyer.example", true)
+			if !p.Decision(false).Allowed {
+				t.Fatalf("refused by %s", p.Decision(false).Limit.Name)
+			}
+			p.Settle(t.Context(), d.clock.Now(), ratelimit.Unchecked)
+			p.HandBack(t.Context(), d.clock.Now())
+			p.HandBack(t.Context(), d.clock.Now()) // once is enough
+		}
+		checked := 0
+		for range 12 {
+			if ok, _ := d.try("ann@buyer.example", true, ratelimit.Right); ok {
+				checked++
+			}
+		}
+		if checked > 10 || checked < 9 {
+			t.Errorf("after them %d are checked, and the limit is 10", checked)
+		}
+		p := d.pay("ann@buyer.example", true)
+		p.HandBack(t.Context(), d.clock.Now())
+		if p = d.pay("ann@buyer.example", true); p.Decision(false).Allowed {
+			t.Error("a refused one was handed back")
+		}
+		if known := d.pay("ann@buyer.example", false); known.Decision(true).Allowed || known.Decision(true).Limit.Name != "sign_in_flood" {
+			t.Errorf("the flood is not counted: %+v", known.Decision(true))
+		}
+	})
+}
+
 func TestTheWaitGrowsWhenTheLimitIsReachedAgainWithinADay(t *testing.T) {
 	both(t, plenty(), func(t *testing.T, d *door) {
 		spray := func() {

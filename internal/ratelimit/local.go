@@ -28,11 +28,7 @@ type named struct{ a, b, c string }
 func (l *local) hash(a, b, c string) uint64 { return maphash.Comparable(l.seed, named{a, b, c}) }
 
 func (l *local) rate(_ context.Context, now int64, limit Limit, by []string) (Decision, error) {
-	var network string
-	if len(by) > 1 {
-		network = by[1]
-	}
-	key := l.hash(limit.Name, by[0], network)
+	key := l.rateKey(limit, by)
 	each := limit.Period.Microseconds() / int64(limit.Number)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,6 +49,24 @@ func (l *local) rate(_ context.Context, now int64, limit Limit, by []string) (De
 	}
 	l.rates[key] = next
 	return Decision{Allowed: true}, nil
+}
+
+func (l *local) rateKey(limit Limit, by []string) uint64 {
+	var network string
+	if len(by) > 1 {
+		network = by[1]
+	}
+	return l.hash(limit.Name, by[0], network)
+}
+
+func (l *local) handBack(_ context.Context, now int64, limit Limit, by []string) error {
+	key := l.rateKey(limit, by)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, known := l.rates[key]; known && at > now {
+		l.rates[key] = at - limit.Period.Microseconds()/int64(limit.Number)
+	}
+	return nil
 }
 
 // network is what failures.lua keeps in three keys.

@@ -69,6 +69,7 @@ type rule struct {
 // kind is one of the two places where limits are kept. Times are microseconds.
 type kind interface {
 	rate(ctx context.Context, now int64, l Limit, key []string) (Decision, error)
+	handBack(ctx context.Context, now int64, l Limit, key []string) error
 	pay(ctx context.Context, now int64, r *rule, at place, m member, stranger bool) (standing, error)
 	settle(ctx context.Context, now int64, r *rule, at place, h hold, v Verdict) error
 	look(ctx context.Context, now int64, r *rule, at place) (standing, error)
@@ -112,11 +113,7 @@ func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) D
 	for _, c := range charges {
 		var d Decision
 		alone := l.ask(ctx, func(ctx context.Context, k kind, r *rule) (err error) {
-			limit := c.Limit
-			if r == &l.strict {
-				limit = limit.halved()
-			}
-			d, err = k.rate(ctx, now.UnixMicro(), limit, c.Key)
+			d, err = k.rate(ctx, now.UnixMicro(), l.under(r, c.Limit), c.Key)
 			return err
 		})
 		d.Limit = c.Limit
@@ -126,6 +123,14 @@ func (l *Limiter) Spend(ctx context.Context, now time.Time, charges ...Charge) D
 		out.Degraded = out.Degraded || d.Degraded
 	}
 	return out
+}
+
+// under is a limit as a rule has it.
+func (l *Limiter) under(r *rule, limit Limit) Limit {
+	if r == &l.strict {
+		return limit.halved()
+	}
+	return limit
 }
 
 // Ask draws on the limits of mails that anybody may ask for, in any name: by the address they would go to, whether or not
@@ -227,11 +232,20 @@ func (l *Limiter) Look(ctx context.Context, now time.Time, tenant portal.TenantI
 
 // Clear forgets what was counted for a network at a tenant, in Redis and in this process.
 func (l *Limiter) Clear(ctx context.Context, tenant portal.TenantID, network string) error {
-	at, rates := place{string(tenant), network}, []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
-	if err := l.local.clear(ctx, at, rates); err != nil || l.shared == nil {
-		return err
+	l.Forget(tenant, network)
+	if l.shared == nil {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*answerWithin)
 	defer cancel()
-	return l.shared.clear(ctx, at, rates)
+	return l.shared.clear(ctx, place{string(tenant), network}, l.byNetwork())
+}
+
+// Forget forgets what this process has counted for a network at a tenant: another gateway has cleared it.
+func (l *Limiter) Forget(tenant portal.TenantID, network string) {
+	_ = l.local.clear(context.Background(), place{string(tenant), network}, l.byNetwork()) // the local kind has no errors
+}
+
+func (l *Limiter) byNetwork() []Limit {
+	return []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
 }

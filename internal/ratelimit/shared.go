@@ -45,11 +45,23 @@ func key(name string, parts ...string) string {
 }
 
 func (s *shared) rate(ctx context.Context, _ int64, l Limit, by []string) (Decision, error) {
-	r, err := s.rates.Allow(ctx, key(l.Name, by...), redis_rate.Limit{Rate: l.Number, Burst: l.Number, Period: l.Period})
+	r, err := s.rates.Allow(ctx, key(l.Name, by...), l.redis())
 	if err != nil {
 		return Decision{}, fmt.Errorf("asking Redis for %s: %w", l.Name, err)
 	}
 	return Decision{Allowed: r.Allowed > 0, RetryAfter: max(r.RetryAfter, time.Second)}, nil
+}
+
+// handBack draws less than nothing. Of a bucket that would be empty then the rest of one draw stays, which leaks away.
+func (s *shared) handBack(ctx context.Context, _ int64, l Limit, by []string) error {
+	if _, err := s.rates.AllowN(ctx, key(l.Name, by...), l.redis(), -1); err != nil {
+		return fmt.Errorf("handing back to Redis for %s: %w", l.Name, err)
+	}
+	return nil
+}
+
+func (l Limit) redis() redis_rate.Limit {
+	return redis_rate.Limit{Rate: l.Number, Burst: l.Number, Period: l.Period}
 }
 
 func (p place) keys() []string {

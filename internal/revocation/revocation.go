@@ -34,6 +34,7 @@ const (
 	KindUser      Kind = "user"
 	KindTenant    Kind = "tenant"
 	KindDirectory Kind = "directory"
+	KindLimits    Kind = "limits" // what was counted for a network is forgotten; its subject is the network's first address
 )
 
 // Change is one row of portalgate.revocations.
@@ -41,7 +42,7 @@ type Change struct {
 	ID      int64
 	Tenant  portal.TenantID
 	Kind    Kind
-	Subject string // a UUID
+	Subject string // a UUID, or what has sixteen bytes as well
 	At      time.Time
 }
 
@@ -75,7 +76,7 @@ func (s *Set) Epoch() uint64 { return s.epoch.Load() }
 func (s *Set) Apply(kind Kind, subject string, now time.Time) {
 	switch kind {
 	case KindSession, KindUser, KindTenant:
-	case KindDirectory:
+	case KindDirectory, KindLimits:
 		return // no facts of a session
 	default:
 		s.All()

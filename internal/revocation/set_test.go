@@ -25,7 +25,7 @@ func TestAChangeMakesStaleWhatWasReadBeforeIt(t *testing.T) {
 	for _, c := range []struct {
 		kind                  Kind
 		session, user, tenant bool
-	}{{KindSession, true, false, false}, {KindUser, false, true, false}, {KindTenant, false, false, true}, {KindDirectory, false, false, false}} {
+	}{{KindSession, true, false, false}, {KindUser, false, true, false}, {KindTenant, false, false, true}, {KindDirectory, false, false, false}, {KindLimits, false, false, false}} {
 		s.All()
 		before := s.Epoch()
 		s.Apply(c.kind, text, now)

@@ -267,6 +267,12 @@ func (j Jar) Drop(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
+// DropRefresh clears what a session is renewed with. The access token stays, worth nothing, and says which session it was.
+func (j Jar) DropRefresh(h http.Header) {
+	h.Add("Set-Cookie", j.line(nameRefresh, "", -1))
+	h.Set("Cache-Control", "no-store")
+}
+
 // line writes one cookie. life 0 lasts as long as the browser runs, a negative one deletes.
 func (j Jar) line(base, value string, life time.Duration) string {
 	c := http.Cookie{

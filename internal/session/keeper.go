@@ -201,6 +201,9 @@ func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who po
 			return Resumed{Facts: f}, nil
 		}
 	}
+	if c.Refresh == "" && errors.Is(err, secret.ErrExpired) {
+		return Resumed{}, errEnded(errors.New("nothing is left of the session but a token that has expired"))
+	}
 	return Resumed{}, rerr
 }
 

@@ -86,8 +86,41 @@ func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
 		t.Errorf("security lifted on one table: %v", err)
 	}
 	db.Exec(t, `alter table portalgate.sessions force row level security`)
+	doors(t, &db, func() error { return inspect(t, db.AppURL, versions) })
 	empty := testenv.EmptyDatabase(t)
 	if err := inspect(t, empty.AppURL, versions); err == nil || !strings.Contains(err.Error(), "migrate up") {
 		t.Errorf("a database without tables: %v", err)
+	}
+}
+
+// doors puts policies beside ours: one that opens rows of other tenants to the gateway is refused, and no other is.
+func doors(t *testing.T, db *testenv.DB, inspect func() error) {
+	t.Helper()
+	const tenant = `nullif(current_setting('app.current_tenant_id', true), '')::uuid`
+	db.Exec(t, `create table public.unrelated (id int)`)
+	for policy, refused := range map[string]bool{
+		`portalgate.events for select using (true)`:                                                        true,
+		`portalgate.events for select to portalgate_gateway using (true)`:                                  true,
+		`portalgate.events for insert with check (true)`:                                                   true,
+		`portalgate.outbox for all using (tenant_id = ` + tenant + `) with check (true)`:                   true,
+		`portalgate.sessions for select using (tenant_id = ` + tenant + ` or true)`:                        true,
+		`public.customer_users for select using (true)`:                                                    true,
+		`public.tenants for update using (id is not null)`:                                                 true,
+		`public.customers for select using (current_user <> 'nobody')`:                                     true,
+		`portalgate.events for select to portalgate_directory using (true)`:                                false, // the gateway cannot become it
+		`portalgate.events as restrictive for select using (true)`:                                         false, // it takes away, if anything
+		`public.customer_users for all using (tenant_id = current_setting('app.current_tenant_id')::uuid)`: false, // the ERP's own
+		`public.unrelated for select using (true)`:                                                         false,
+	} {
+		table, _, _ := strings.Cut(policy, " ")
+		db.Exec(t, `create policy "a report" on `+policy)
+		err := inspect()
+		if !refused && err != nil || refused && (err == nil || !strings.Contains(err.Error(), "policy a report on "+table+" opens rows of other tenants") || !strings.Contains(err.Error(), "`drop policy \"a report\" on "+table+"`")) {
+			t.Errorf("create policy on %s: %v", policy, err)
+		}
+		db.Exec(t, `drop policy "a report" on `+table)
+	}
+	if err := inspect(); err != nil {
+		t.Errorf("after all of them are gone: %v", err)
 	}
 }

@@ -68,7 +68,12 @@ func (x *Tx) AllowOffice(ctx context.Context, network netip.Prefix, allow bool, 
 	return true, errors.Join(x.did(ctx, d, portal.VerbTenantChanged, "", map[string]string{fact: network.String()}), x.changed(ctx))
 }
 
-// LimitsCleared notes that an operator has had what was counted for a network forgotten.
-func (x *Tx) LimitsCleared(ctx context.Context, network string, d Deed) error {
+// LimitsCleared notes that an operator has what was counted for a network forgotten, and tells every gateway so; first is
+// the first address in it.
+func (x *Tx) LimitsCleared(ctx context.Context, network string, first netip.Addr, d Deed) error {
+	_, err := x.tx.Exec(ctx, `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1, 'limits', $2, $3)`, x.tenant, portal.FormatID(first.As16()), x.now)
+	if err != nil {
+		return fmt.Errorf("announcing that limits are cleared: %w", err)
+	}
 	return x.did(ctx, d, portal.VerbLimitsCleared, "", map[string]string{"network": network})
 }

@@ -133,7 +133,12 @@ func (x *Tx) SentSince(ctx context.Context, kind portal.LetterKind, once []byte,
 	return n, last, nil
 }
 
-// Delivered erases a letter that has left. What stays says that one of its kind did, and when, and a
+// Departs notes a digest of whom a letter is for that is about to be handed to a provider.
+func (x *Tx) Departs(id portal.LetterID, to portal.Email) {
+	x.tx.Later("a letter departs", `update portalgate.outbox set recipient = $3 where tenant_id = $1 and id = $2 and state = 'waiting'`, x.tenant, id, account(x.tenant, to))
+}
+
+// Delivered erases a letter that has left. What stays says that one of its kind did, and when, and the
 // digest of whom it was for.
 func (x *Tx) Delivered(ctx context.Context, id portal.LetterID, to portal.Email) error {
 	return x.done(ctx, id, "sent", "", account(x.tenant, to))

@@ -25,9 +25,10 @@ type Suppression struct {
 // AddressDigest is what an address is known by where the address itself is not kept.
 func AddressDigest(t portal.TenantID, e portal.Email) []byte { return account(t, e) }
 
-// Recipient says whether a letter has left for an address. A report about any other is somebody's invention.
+// Recipient says whether a letter has left for an address, or has been handed to a provider whose answer is not noted
+// yet. A report about any other is somebody's invention.
 func (x *Tx) Recipient(ctx context.Context, id portal.LetterID, e portal.Email) (ok bool, err error) {
-	err = x.tx.QueryRow(ctx, `select exists (select from portalgate.outbox where tenant_id = $1 and id = $2 and state = 'sent' and recipient = $3)`, x.tenant, id, account(x.tenant, e)).Scan(&ok)
+	err = x.tx.QueryRow(ctx, `select exists (select from portalgate.outbox where tenant_id = $1 and id = $2 and recipient = $3)`, x.tenant, id, account(x.tenant, e)).Scan(&ok)
 	if err != nil {
 		return false, fmt.Errorf("looking for a letter: %w", err)
 	}
