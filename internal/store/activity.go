@@ -63,7 +63,7 @@ func (x *Tx) Activities(ctx context.Context, users []portal.UserID, limit int, b
 	rows, err := x.tx.Query(ctx, `select activity_type, customer_user_id::text, coalesce(session_id, ''), coalesce(ip_address, ''), coalesce(user_agent, ''), created_at,
 			coalesce(metadata, '{}'), coalesce(is_suspicious, false), coalesce(security_notes, '')
 		from public.customer_activity_log where tenant_id = $1 and customer_user_id = any ($2::uuid[]) and created_at < $3
-		order by created_at desc, id limit $4`, x.tenant, users, before, min(max(limit, 1), 200))
+		order by created_at desc, activity_type, id limit $4`, x.tenant, users, before, min(max(limit, 1), 200))
 	if err != nil {
 		return nil, fmt.Errorf("listing activity: %w", err)
 	}
