@@ -741,6 +741,7 @@ core 1
 core 10
 core 11
 core 12
+core 13
 core 2
 core 3
 core 4
