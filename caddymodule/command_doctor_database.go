@@ -71,7 +71,25 @@ func (d *doctor) examineTenants(ctx context.Context, s *store.Store) {
 		return
 	}
 	d.found.add("tenants", fine, "%s with %s", count(len(rows), "tenant"), count(hosts, "host"))
+	d.examinePeople(ctx, s, rows)
 	d.examineSecond(ctx, s, rows)
+}
+
+// examinePeople looks for those whom nobody would find at a sign-in.
+func (d *doctor) examinePeople(ctx context.Context, s *store.Store, rows []tenantRow) {
+	for _, r := range rows {
+		n := 0
+		err := s.Within(ctx, r.ID, time.Now(), func(x *store.Tx) (err error) {
+			n, err = x.Lost(ctx)
+			return err
+		})
+		switch {
+		case err != nil:
+			d.found.add("people", wrong, "%s: %v", r.Slug, explained(err))
+		case n > 0:
+			d.found.add("people", wrong, "%s: %s cannot sign in, because the address was written while triggers were off; as the tables' owner: `begin; set local app.current_tenant_id = '%s'; update public.customer_users set email = email; commit`", r.Slug, persons(n), r.ID)
+		}
+	}
 }
 
 // examineKeys looks at the keyring; without a database it cannot say whether the keys are the right ones.

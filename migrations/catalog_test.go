@@ -108,6 +108,7 @@ func TestThreeFunctionsAndNoMoreReadAcrossTenants(t *testing.T) {
 		from pg_proc p where p.prosecdef and p.pronamespace::regnamespace::text not in ('pg_catalog', 'information_schema') order by 1`
 	pinned := ", pinned search_path=pg_catalog, pg_temp, by "
 	want := []string{
+		"address_hand trigger of owner" + pinned + "nobody",
 		"beside trigger of owner" + pinned + "nobody",
 		"changes of portalgate_changes" + pinned + "portalgate_gateway portalgate_operator",
 		"claim of portalgate_claim" + pinned + "portalgate_gateway",

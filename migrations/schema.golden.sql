@@ -14,6 +14,22 @@ public: portalgate_directory USAGE, portalgate_gateway USAGE, portalgate_operato
 
 -- tables
 
+portalgate.addresses row security forced, owner owner
+  tenant_id uuid not null
+  user_id uuid not null
+  account bytea not null
+  CHECK ((octet_length(account) = 32))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
+  PRIMARY KEY (tenant_id, user_id)
+  CREATE INDEX addresses_account ON portalgate.addresses USING btree (tenant_id, account)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: select
+  granted to portalgate_operator: select
+
 portalgate.attempts row security forced, owner owner
   id uuid not null
   tenant_id uuid not null
@@ -552,6 +568,7 @@ public.customer_users row security forced, owner owner
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  CREATE TRIGGER portalgate_address_hand AFTER INSERT OR UPDATE OF tenant_id, email ON public.customer_users FOR EACH ROW EXECUTE FUNCTION portalgate.address_hand()
   CREATE TRIGGER portalgate_erp_hand AFTER INSERT OR DELETE OR UPDATE ON public.customer_users FOR EACH ROW EXECUTE FUNCTION portalgate.erp_hand()
   CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
@@ -609,8 +626,23 @@ public.tenants row security forced, owner owner
 
 -- functions
 
-portalgate.account(uuid,text) returns bytea, sql immutable, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway
+portalgate.account(uuid,text) returns bytea, sql immutable, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway, portalgate_operator
 select sha256('portalgate account\000'::bytea || convert_to(tenant::text, 'UTF8') || '\000'::bytea || convert_to(email, 'UTF8'))
+
+portalgate.address_hand() returns trigger, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
+declare
+	before text := current_setting('app.current_tenant_id', true);
+begin
+	perform set_config('app.current_tenant_id', new.tenant_id::text, true);
+	insert into portalgate.addresses (tenant_id, user_id, account) values (new.tenant_id, new.id, portalgate.account(new.tenant_id, lower(new.email)))
+		on conflict (tenant_id, user_id) do update set account = excluded.account where addresses.account <> excluded.account;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
+	return null;
+exception when others then
+	raise warning 'portalgate could not note an address: %', sqlerrm;
+	perform set_config('app.current_tenant_id', coalesce(nullif(before, ''), '00000000-0000-0000-0000-000000000000'), coalesce(before, '') <> '');
+	return null;
+end
 
 portalgate.announce() returns trigger, plpgsql volatile, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
 begin
@@ -742,6 +774,7 @@ core 10
 core 11
 core 12
 core 13
+core 14
 core 2
 core 3
 core 4

@@ -99,6 +99,8 @@ func populate(ctx context.Context, w *demo.World, n int) (tenant portal.TenantID
 			join portalgate.credentials k on k.tenant_id = h.tenant_id where h.host = '` + benchHost + `' limit 1`,
 		`insert into public.customer_users (id, customer_id, tenant_id, email, password_hash, first_name, last_name, role, is_email_verified)
 			select ` + userOf + `, customer, tenant, 'crowd' || i || '@bench.example', '!portalgate', 'Cleo', 'Crowd ' || i, 'CUSTOMER_USER', true from at, generate_series(1, $1::int) i`,
+		`insert into portalgate.addresses (tenant_id, user_id, account)
+			select tenant, ` + userOf + `, portalgate.account(tenant, 'crowd' || i || '@bench.example') from at, generate_series(1, $1::int) i`,
 		`insert into portalgate.credentials (user_id, tenant_id, phc, key_id, legacy_digest, changed_at)
 			select ` + userOf + `, tenant, phc, key_id, legacy_digest, now() from at, generate_series(1, $1::int) i`,
 		`insert into portalgate.sessions (id, tenant_id, user_id, choices, remember, amr, auth_time, created_at, last_active_at, idle_end, ends_at, agent, address)

@@ -42,8 +42,9 @@ func scanFactor(row pgx.CollectableRow) (f Factor, err error) {
 
 // person is every row of the address that a row has: one address is one person, and a proof that was added from one
 // company's row guards the others too.
-const person = `(select p.id from public.customer_users p join public.customer_users me on me.tenant_id = p.tenant_id and lower(p.email) = lower(me.email)
-	where me.id = $1 and me.tenant_id = $2 and p.deleted_at is null)`
+const person = `(select p.id from portalgate.addresses me join portalgate.addresses a on a.tenant_id = me.tenant_id and a.account = me.account
+	join public.customer_users p on p.tenant_id = a.tenant_id and p.id = a.user_id
+	where me.user_id = $1 and me.tenant_id = $2 and p.deleted_at is null)`
 
 // Factors are the second proofs of a person, the oldest first.
 func (x *Tx) Factors(ctx context.Context, user portal.UserID) ([]Factor, error) {

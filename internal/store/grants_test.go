@@ -31,6 +31,7 @@ var granted = map[string]map[string]string{
 			" insert id customer_id tenant_id email password_hash first_name last_name role is_active is_email_verified password_changed_at preferred_language created_at updated_at;" +
 			" update email is_email_verified failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
 		"public.customer_activity_log": "select *; insert *",
+		"portalgate.addresses":         "select *",
 		"portalgate.attempts":          "select *; insert *; update *; delete",
 		"portalgate.captured":          "select *; insert *; delete",
 		"portalgate.challenges":        "select *; insert *; update *; delete",
@@ -61,6 +62,7 @@ var granted = map[string]map[string]string{
 			" update customer_id email first_name last_name phone role is_active is_email_verified email_verification_token email_verification_expires" +
 			" failed_login_attempts account_locked_until password_changed_at preferred_language timezone updated_at deleted_at",
 		"public.customer_activity_log": "select *; insert *",
+		"portalgate.addresses":         "select *",
 		"portalgate.captured":          "select *",
 		"portalgate.credentials":       "select user_id tenant_id key_id version must_change changed_at by_mail; insert *; update *",
 		"portalgate.devices":           "select id tenant_id user_id label agent first_seen last_seen trusted_until; update trusted_until; delete",
@@ -91,7 +93,7 @@ var granted = map[string]map[string]string{
 // executed are the functions of ours that each role can call.
 var executed = map[string][]string{
 	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "directory()"},
-	"operator":             {"changes(xid8)", "directory()"},
+	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()"},
 	"portalgate_directory": {"directory()"},
 	"portalgate_changes":   {"changes(xid8)"},
 	"portalgate_claim":     {"claim(integer)", "gateway_time()"},
@@ -229,7 +231,7 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 		`grant delete on portalgate.events to portalgate_operator`:                                                                               "operator on portalgate.events",
 		`grant truncate on portalgate.outbox to portalgate_gateway`:                                                                              "delete; truncate",
 		`grant select on public.customers to public`:                                                                                             "to everybody",
-		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [changes(xid8) claim(integer) directory()]",
+		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [account(uuid, text) changes(xid8) claim(integer) directory()]",
 		`grant execute on function portalgate.gateway_time() to public`:                                                                          "function portalgate.gateway_time() to everybody",
 		`create function public.mine() returns int language sql as 'select 1'`:                                                                   "function mine() to everybody",
 		`grant create on schema portalgate to portalgate_claim`:                                                                                  "portalgate_claim: create in schema portalgate",

@@ -91,8 +91,10 @@ func (x *Tx) Impacts(ctx context.Context, p portal.MFAPolicy) ([]Impact, error) 
 			select u.role, coalesce(u.is_email_verified, false) as proved, `+claimed+` as claimed, coalesce(h.ready, false) as ready, h.ready is not null as holding
 			from public.customer_users u join public.customers c on c.id = u.customer_id
 				left join portalgate.second_steps o on o.tenant_id = u.tenant_id and o.user_id = u.id,
-				lateral (select bool_or(f.kind <> all ($2::text[])) as ready from portalgate.factors f join public.customer_users p on p.tenant_id = f.tenant_id and p.id = f.user_id
-					where f.tenant_id = u.tenant_id and lower(p.email) = lower(u.email) and p.deleted_at is null) h
+				lateral (select bool_or(f.kind <> all ($2::text[])) as ready from portalgate.addresses me join portalgate.addresses a on a.tenant_id = me.tenant_id and a.account = me.account
+						join portalgate.factors f on f.tenant_id = a.tenant_id and f.user_id = a.user_id
+						join public.customer_users p on p.tenant_id = a.tenant_id and p.id = a.user_id
+					where me.tenant_id = u.tenant_id and me.user_id = u.id and p.deleted_at is null) h
 			where u.tenant_id = $1 and u.deleted_at is null and coalesce(u.is_active, false) and c.deleted_at is null and coalesce(c.is_active, false) and coalesce(c.portal_enabled, false)
 		) select role, count(*), count(*) filter (where ready), count(*) filter (where not ready and proved), count(*) filter (where not ready and not proved), count(*) filter (where claimed), count(*) filter (where holding)
 		from people group by role order by role`, x.tenant, void)

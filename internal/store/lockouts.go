@@ -101,7 +101,7 @@ func (x *Tx) Mirror(ctx context.Context, e portal.Email) error {
 		), shown as (
 			select case when to_regprocedure('public.lock_customer_account_on_failed_login()') is null then least(n, $5) else least(n, $4) end as n, until from purse
 		), rows as (
-			select u.id from public.customer_users u, shown where u.tenant_id = $1 and lower(u.email) = $2 and u.deleted_at is null
+			select u.id from public.customer_users u, shown where u.tenant_id = $1 and `+named+`
 				and (u.failed_login_attempts, u.account_locked_until) is distinct from (shown.n, shown.until) order by u.id for no key update of u
 		) update public.customer_users set failed_login_attempts = shown.n, account_locked_until = shown.until from shown where id in (select id from rows)`,
 		x.tenant, string(e), account(x.tenant, e), portal.FreeFailures, x.lockout.Close)
@@ -146,7 +146,8 @@ func (x *Tx) Rests(ctx context.Context, most int) ([]Rest, error) {
 		return nil, err
 	}
 	// The table knows digests alone; whose they are is found from the other end.
-	rows, err = x.tx.Query(ctx, `select distinct lower(email) from public.customer_users where tenant_id = $1 and deleted_at is null`, x.tenant)
+	rows, err = x.tx.Query(ctx, `select distinct lower(u.email) from portalgate.addresses a join public.customer_users u on u.tenant_id = a.tenant_id and u.id = a.user_id
+		where a.tenant_id = $1 and a.account = any ($2) and u.deleted_at is null`, x.tenant, accounts)
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
@@ -199,7 +200,7 @@ func (s *Store) SweepLockouts(ctx context.Context, t portal.TenantID, now time.T
 			return nil
 		}
 		if _, err = x.tx.Exec(ctx, `update public.customer_users set failed_login_attempts = 0, account_locked_until = null
-			where tenant_id = $1 and (failed_login_attempts <> 0 or account_locked_until is not null) and portalgate.account(tenant_id, lower(email)) = any ($2)`, t, gone); err != nil {
+			where tenant_id = $1 and (failed_login_attempts <> 0 or account_locked_until is not null) and id in (select user_id from portalgate.addresses where tenant_id = $1 and account = any ($2))`, t, gone); err != nil {
 			return fmt.Errorf("mirroring forgotten lockouts: %w", err)
 		}
 		return nil

@@ -221,8 +221,8 @@ func (x *Tx) Users(ctx context.Context, limit int) ([]Account, error) {
 // Named are the rows of one address, in the order of People, without anything that opens them.
 func (x *Tx) Named(ctx context.Context, e portal.Email) ([]Account, error) {
 	rows, err := x.tx.Query(ctx, `select `+listedColumns+accountFrom+`
-		where u.tenant_id = $1 and lower(u.email) = $2 and u.deleted_at is null
-		order by u.last_login_at desc nulls last, u.created_at, u.id`, x.tenant, string(e))
+		where u.tenant_id = $1 and `+named+`
+		order by u.last_login_at desc nulls last, u.created_at, u.id`, x.tenant, string(e), account(x.tenant, e))
 	if err != nil {
 		return nil, fmt.Errorf("looking for %s: %w", e.Masked(), err)
 	}

@@ -29,6 +29,17 @@ type Secret struct {
 	beside []byte // the digest of the ERP's value
 }
 
+// Lost is how many people of the tenant are not found by their address: they were written while triggers were off, as a
+// restore of a dump may have it. It reads all of them.
+func (x *Tx) Lost(ctx context.Context) (n int, err error) {
+	err = x.tx.QueryRow(ctx, `select count(*) from public.customer_users u left join portalgate.addresses a on a.tenant_id = u.tenant_id and a.user_id = u.id
+		where u.tenant_id = $1 and u.deleted_at is null and a.account is distinct from portalgate.account(u.tenant_id, lower(u.email))`, x.tenant).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("looking for lost addresses: %w", err)
+	}
+	return n, nil
+}
+
 // Account is a row of customer_users and what opens it.
 type Account struct {
 	User   portal.User
@@ -62,8 +73,10 @@ const personColumns = `u.id::text, u.customer_id::text, c.customer_code, c.custo
 
 const accountColumns = personColumns + `, coalesce(u.password_hash, ''), coalesce(k.phc, ''), coalesce(k.key_id, ''), k.legacy_digest, coalesce(k.version, 0), coalesce(k.must_change, false),
 	coalesce(k.by_mail, false), coalesce(u.mfa_enabled, false), coalesce(u.mfa_secret, ''), o.told_at, o.settled, o.offered_at is not null, o.handle, u.password_changed_at,
-	exists (select from public.customer_users p join portalgate.factors f on f.tenant_id = p.tenant_id and f.user_id = p.id
-		where p.tenant_id = u.tenant_id and lower(p.email) = lower(u.email) and p.deleted_at is null)`
+	exists (select from portalgate.addresses me join portalgate.addresses a on a.tenant_id = me.tenant_id and a.account = me.account
+		join portalgate.factors f on f.tenant_id = a.tenant_id and f.user_id = a.user_id
+		join public.customer_users p on p.tenant_id = a.tenant_id and p.id = a.user_id
+		where me.tenant_id = u.tenant_id and me.user_id = u.id and p.deleted_at is null)`
 
 const accountFrom = ` from public.customer_users u
 	join public.customers c on c.id = u.customer_id
@@ -122,11 +135,14 @@ func claimDigest(claim string) []byte {
 	return d[:]
 }
 
+// named says that a row u of tenant $1 has the address $2, whose digest is $3. It is found by the digest (core/0014).
+const named = `u.id in (select a.user_id from portalgate.addresses a where a.tenant_id = $1 and a.account = $3) and lower(u.email) = $2 and u.deleted_at is null`
+
 // People are the rows of one address in this tenant, the one used last first.
 func (x *Tx) People(ctx context.Context, e portal.Email) ([]Account, error) {
 	rows, err := x.tx.Query(ctx, `select `+accountColumns+accountFrom+`
-		where u.tenant_id = $1 and lower(u.email) = $2 and u.deleted_at is null
-		order by u.last_login_at desc nulls last, u.created_at, u.id`, x.tenant, string(e))
+		where u.tenant_id = $1 and `+named+`
+		order by u.last_login_at desc nulls last, u.created_at, u.id`, x.tenant, string(e), account(x.tenant, e))
 	if err != nil {
 		return nil, fmt.Errorf("reading people: %w", err)
 	}
