@@ -417,7 +417,6 @@ portalgate.sessions row security forced, owner owner
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
   UNIQUE (tenant_id, id)
-  CREATE INDEX sessions_people ON portalgate.sessions USING gin (choices) WHERE (ended_at IS NULL)
   CREATE INDEX sessions_user ON portalgate.sessions USING btree (tenant_id, user_id, created_at)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/store"
@@ -18,6 +19,8 @@ func TestNobodyIsFoundByReadingTheirWholeTenant(t *testing.T) {
 	for _, sql := range []string{
 		fmt.Sprintf(`insert into public.customer_users (customer_id, tenant_id, email, password_hash, first_name, last_name, role)
 			select customer_id, tenant_id, 'crowd' || i || '@buyer.example', '!portalgate', 'C', 'C', role from public.customer_users, generate_series(1, %d) i where id = '%s'`, crowd, p.ann),
+		`insert into portalgate.sessions (id, tenant_id, user_id, choices, remember, amr, auth_time, created_at, last_active_at, idle_end, ends_at, agent)
+			select gen_random_uuid(), tenant_id, id, array[id], false, '{pwd}', now(), now(), now(), now() + interval '1 hour', now() + interval '1 hour', 'Firefox' from public.customer_users`,
 		`analyze`,
 	} {
 		if _, err := root.Exec(t.Context(), sql); err != nil {
@@ -25,6 +28,8 @@ func TestNobodyIsFoundByReadingTheirWholeTenant(t *testing.T) {
 		}
 	}
 	ctx, nobody := t.Context(), portal.Email("nobody@buyer.example")
+	s := portal.Session{ID: newID[portal.SessionID](), Tenant: p.tenant.ID, User: p.ann, Choices: []portal.UserID{p.ann}, AMR: []portal.AMR{portal.AMRPassword}, AuthTime: p.clock.Now(),
+		CreatedAt: p.clock.Now(), LastActive: p.clock.Now(), IdleEnd: p.clock.Now().Add(time.Hour), End: p.clock.Now().Add(time.Hour), Agent: "Firefox"}
 	people := func(e portal.Email, want int) func(*store.Tx) error {
 		return func(x *store.Tx) error {
 			got, err := x.People(ctx, e)
@@ -42,7 +47,12 @@ func TestNobodyIsFoundByReadingTheirWholeTenant(t *testing.T) {
 		"a failure":    func(x *store.Tx) error { return x.Mirror(ctx, annsAddress) },
 		"an offer":     func(x *store.Tx) error { return x.Offer(ctx, p.ann) },
 		"a settlement": func(x *store.Tx) error { return x.Settle(ctx, p.ann) },
-		"a new name":   func(x *store.Tx) error { _, err := x.RenameFactor(ctx, p.ann, newID[portal.FactorID](), "x"); return err },
+		"a session":    func(x *store.Tx) error { _, err := x.BeginSession(ctx, s, digestOf(s.ID), "k1", 5); return err },
+		"sessions":     func(x *store.Tx) error { _, err := x.Sessions(ctx, []portal.UserID{p.ann}); return err },
+		"a new name": func(x *store.Tx) error {
+			_, err := x.RenameFactor(ctx, p.ann, newID[portal.FactorID](), "x")
+			return err
+		},
 	} {
 		p.in(t, func(x *store.Tx) error {
 			if err := act(x); err != nil {

@@ -111,7 +111,7 @@ func (x *Tx) BeginSession(ctx context.Context, s portal.Session, first secret.Di
 		s.ID, x.tenant, s.User, s.Choices, device, s.Remember, s.AMR, s.AuthTime, orNull(s.MFAAt), s.CreatedAt, s.IdleEnd, s.End, s.Agent, addrOrNull(s.Address))
 	x.tx.Later("storing the refresh token", `insert into portalgate.refresh_tokens (digest, tenant_id, session_id, generation, key_id, created_at) values ($1, $2, $3, 0, $4, $5)`,
 		first[:], x.tenant, s.ID, keyID, x.now)
-	return x.end(ctx, `id in (select id from portalgate.sessions where choices && $3::uuid[] and ended_at is null and idle_end > $2 and ends_at > $2
+	return x.end(ctx, `id in (select id from portalgate.sessions where user_id = any ($3::uuid[]) and ended_at is null and idle_end > $2 and ends_at > $2
 		order by created_at desc, id = $5 desc, id offset $4)`, portal.EndTooMany, s.Choices, max, s.ID)
 }
 
@@ -163,7 +163,7 @@ func (x *Tx) EndSessions(ctx context.Context, users []portal.UserID, except port
 
 // Sessions lists the sessions of a person that have not been ended, the most recently used first.
 func (x *Tx) Sessions(ctx context.Context, users []portal.UserID) ([]portal.Session, error) {
-	rows, err := x.tx.Query(ctx, `select `+sessionColumns+` from portalgate.sessions s where s.choices && $1::uuid[] and s.ended_at is null order by s.last_active_at desc, s.id limit 100`, users)
+	rows, err := x.tx.Query(ctx, `select `+sessionColumns+` from portalgate.sessions s where s.user_id = any ($1::uuid[]) and s.ended_at is null order by s.last_active_at desc, s.id limit 100`, users)
 	if err != nil {
 		return nil, fmt.Errorf("listing sessions: %w", err)
 	}
