@@ -116,7 +116,7 @@ func previewKinds() []mail.Kind { return append(mail.Kinds(), mail.TextKinds()..
 // press reads the files.
 func (v *preview) press() (*mail.Press, error) {
 	if v.overlay == "" {
-		return mail.NewPress(nil)
+		return mail.BuiltIn()
 	}
 	if info, err := os.Stat(v.overlay); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("--overlay %s is not a directory that can be read; make one with the files that shall differ", v.overlay)

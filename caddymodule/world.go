@@ -100,7 +100,7 @@ func newWorld(s settings, log *zap.Logger) (w *world, err error) {
 		return nil, err
 	}
 	w.keeper = session.New(session.Options{Store: w.store, Keys: w.keys, Ended: w.ended, Policy: s.policy, Realm: s.realm, Now: w.now, CutOff: w.isCut.Load, Memory: w.memory.sessions})
-	w.posts.builtIn, err = mail.NewPress(nil)
+	w.posts.builtIn, err = mail.BuiltIn()
 	if err != nil {
 		return nil, fmt.Errorf("portalgate: mail: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -48,6 +49,9 @@ type Note struct {
 
 // Format prints the kind alone, whatever is asked for.
 func (n Note) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "[note: %s]", n.Kind) }
+
+// BuiltIn is the press of what is built in, read once: it is the same in every configuration.
+var BuiltIn = sync.OnceValues(func() (*Press, error) { return NewPress(nil) })
 
 // NewPress reads the catalogues and layouts that are built in. Files of overlay, where it is not nil, take their place:
 // layout.html and layout.txt whole, en.json and other languages text by text; a language that is not built in must be

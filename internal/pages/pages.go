@@ -117,7 +117,7 @@ func New(o Options) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded files: %w", err)
 	}
-	if s.templates, err = parseTemplates(); err != nil {
+	if s.templates, err = parsed(); err != nil {
 		return nil, err
 	}
 	s.routes = map[string]map[string]page{

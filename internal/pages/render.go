@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -17,6 +18,10 @@ import (
 )
 
 type templates map[string]*template.Template
+
+// parsed are the templates, for every site and every configuration of this program: they are built in, and reading them
+// was most of what a reload costs.
+var parsed = sync.OnceValues(parseTemplates)
 
 func parseTemplates() (templates, error) {
 	names, err := fs.Glob(web.Files, "pages/*.html")

@@ -44,17 +44,14 @@ func (o *Outgoing) Sent(t portal.TenantID) (out []mail.Message) {
 	return out
 }
 
-var press = func() func(testing.TB) *mail.Press {
-	once := sync.OnceValues(func() (*mail.Press, error) { return mail.NewPress(nil) })
-	return func(t testing.TB) *mail.Press {
-		t.Helper()
-		p, err := once()
-		if err != nil {
-			t.Fatal("reading the mails: ", err)
-		}
-		return p
+func press(t testing.TB) *mail.Press {
+	t.Helper()
+	p, err := mail.BuiltIn()
+	if err != nil {
+		t.Fatal("reading the mails: ", err)
 	}
-}()
+	return p
+}
 
 // tenant is the table of hosts of a house that serves no HTTP.
 func (h *House) tenant(t testing.TB) func(portal.TenantID) (*portal.Tenant, bool) {
