@@ -105,10 +105,19 @@ func (h *Hasher) Enter() (leave func(), err error) {
 	return func() { h.inside.Add(-1) }, nil
 }
 
-// do runs one piece of hashing in a slot, and counts it.
+// breath is after how many hashes in each slot the collector runs: some three times a second, where every slot is busy.
+const breath = 16
+
+// do runs one piece of hashing in a slot, and counts it. The collector is set for few collections, which suits a gateway
+// at its daily work; while a storm of sign-ins has the processors, what its answers leave behind would grow the heap to
+// several times of what lives, beyond slots times the parameters' memory (DOS-01).
 func (h *Hasher) do(ctx context.Context, work func()) error {
 	return h.take(ctx, func() {
-		defer h.done.Add(1)
+		defer func() {
+			if h.done.Add(1)%int64(breath*h.c.Slots) == 0 {
+				runtime.GC()
+			}
+		}()
 		work()
 	})
 }
