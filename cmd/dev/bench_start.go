@@ -132,7 +132,7 @@ func (b *bench) besiege(ctx context.Context, slots int) (base, peak float64, sta
 	b.sieges++ // nobody comes twice: accounts and networks would rest
 	people := callers(b.besiegers(), g.addr)
 	defer (&load{callers: people}).hangUp()
-	times := 10
+	times := 25
 	if b.brief {
 		times = 2
 	}

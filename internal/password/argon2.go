@@ -3,6 +3,7 @@ package password
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"time"
 	_ "unsafe" // for go:linkname
@@ -110,6 +111,7 @@ func (w *workspaces) take(n int) []block {
 		return b[:n]
 	}
 	unmap(b)
+	runtime.GC() // what a quiet hour has left on the heap makes room for it
 	return mapped(n)
 }
 
