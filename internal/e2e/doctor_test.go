@@ -192,6 +192,8 @@ func TestTheDoctorNamesWhatIsWrongAndItsMend(t *testing.T) {
 		}, true, "clock", []string{"1m30", "away from the database's; have both machines keep time by NTP"}},
 		"nobody to serve": {func(t *testing.T, s *site) { s.house.DB.Exec(t, `delete from portalgate.hosts`) }, true,
 			"tenants", []string{"no tenant has a host, and every request is answered 421; `portalgate tenant add"}},
+		"addresses that triggers have passed over": {func(t *testing.T, s *site) { s.house.DB.Exec(t, `delete from portalgate.addresses`) }, true,
+			"people", []string{"cannot sign in, because the address was written while triggers were off; as the tables' owner: `begin; set local app.current_tenant_id = '", "update public.customer_users set email = email"}},
 		"somebody else's keyring": {func(t *testing.T, s *site) { s.keyring = otherKeys(t, nil) }, false,
 			"keyring", []string{"other.json: key ", "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"}},
 		"no keyring": {func(t *testing.T, s *site) { s.keyring = "/nowhere/keyring.json" }, false,
