@@ -80,7 +80,7 @@ func New(c Config) (*Hasher, error) {
 		c.Lanes = DefaultLanes
 	}
 	if c.Slots == 0 {
-		c.Slots = runtime.GOMAXPROCS(0)
+		c.Slots = processors()
 	}
 	if c.Queue == 0 {
 		c.Queue = 16 * c.Slots
