@@ -107,8 +107,9 @@ func (s *Service) within(ctx context.Context, t *portal.Tenant, now time.Time, f
 	return troubled(err)
 }
 
-// enough is what must be left of a request's patience for a deed that its answer does not depend on.
-const enough = 500 * time.Millisecond
+// enough is what must be left of a request's patience for a deed that its answer does not depend on: a transaction is
+// three trips, and one that is begun on the way and broken off is not done again.
+const enough = 1500 * time.Millisecond
 
 // afterwards does a deed that the answer does not depend on: now while there is time, else behind the answer.
 func (s *Service) afterwards(ctx context.Context, t portal.TenantID, now time.Time, deed func(context.Context, *store.Tx) error) error {
