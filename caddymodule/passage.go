@@ -162,8 +162,9 @@ func (p *passage) hand(next caddyhttp.Handler, r *http.Request) error {
 }
 
 // forward hands on a request that may become a socket or a stream; when its session ends it is closed (REV-02), and when
-// the second step that its path asks for has grown stale. Who asks for one is handed on under a context of its own. An answer that turns out to be a stream though nobody asked for
-// one is cut at the browser's side: every other request is spared that context.
+// the second step that its path asks for has grown stale. Who asks for one is handed on under a context of its own. An
+// answer that turns out to be a stream though nobody asked for one is cut at the browser's side: every other request is
+// spared that context.
 func (p *passage) forward(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if p.a.Wants == admission.WantsSocket || asksForStream(r) {
 		ctx, cancel := context.WithCancel(r.Context())

@@ -145,8 +145,9 @@ func (w *workspaces) take(n int) []block {
 	}
 	w.drop(b)
 	runtime.GC() // what a quiet hour has left on the heap makes room for it
+	b = mapped(n)
 	widen(1)
-	return mapped(n)
+	return b
 }
 
 // drop gives a piece back to the system.
