@@ -96,8 +96,9 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemUnavailable, Public: "This portal is closed at the moment."})
 		return
 	}
-	upstream.Clean(r, upstream.Arrival{Cookies: a.Rest, Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure})
+	arrival := upstream.Arrival{Cookies: a.Rest, Client: a.Client.Addr, Trusted: wire.Trusted, Secure: a.Jar.Secure}
 	if a.Public || a.Foreign {
+		upstream.Clean(r, arrival)
 		p.way = wayUnknown
 		return
 	}
@@ -120,6 +121,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		h.w.site.Fail(w, r, v, errSecondStep)
 		return
 	}
+	upstream.Clean(r, arrival)
 	st, _ := res.Facts.Prepared.Load().(*upstream.Stamped)
 	if !h.stamper.Made(st, a.Origin) {
 		if st, err = h.stamper.Prepare(*id, a.Origin); err != nil {

@@ -43,16 +43,14 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 }
 
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) {
-	var held *auth.Held
-	if errors.As(err, &held) {
+	if held, ok := errors.AsType[*auth.Held](err); ok {
 		s.Wait(r.Context(), held.Release)
 	}
-	var way *awaited
-	if errors.As(err, &way) {
+	if way, ok := errors.AsType[*awaited](err); ok {
 		v.Back = way.to
 	}
-	var p *portal.Problem
-	if !errors.As(err, &p) {
+	p, ok := errors.AsType[*portal.Problem](err)
+	if !ok {
 		p = &portal.Problem{Kind: portal.ProblemInternal, Public: "The mistake is on our side. Please try again; if it happens again, ask for help and name the reference.", Err: err}
 	}
 	s.Refusals.count(p)
@@ -220,7 +218,16 @@ func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *port
 		body.Login = s.door(p)
 	}
 	guard(w.Header(), r, dataHeaders)
-	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header()["Content-Type"] = []string{"application/problem+json"}
+	if p.Kind == portal.ProblemSessionRequired {
+		// The answer to a flood of forged cookies: one text, written once.
+		text, ok := s.unsigned.Load(body)
+		if !ok {
+			text, _ = s.unsigned.LoadOrStore(body, encoded(body))
+		}
+		send(w, r, status, text.([]byte))
+		return
+	}
 	write(w, r, status, body)
 }
 
@@ -249,9 +256,13 @@ func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *p
 }
 
 func write(w http.ResponseWriter, r *http.Request, status int, body any) {
+	send(w, r, status, encoded(body))
+}
+
+func encoded(body any) []byte {
 	b, err := json.Marshal(body)
-	if err != nil { // maps of texts and numbers always encode
-		status, b = http.StatusInternalServerError, []byte(`{}`)
+	if err != nil {
+		panic(err) // maps of texts and numbers always encode
 	}
-	send(w, r, status, append(b, '\n'))
+	return append(b, '\n')
 }

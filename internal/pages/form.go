@@ -23,7 +23,7 @@ const bodyWait = 10 * time.Second
 
 // hurry bounds that. The server gives the connection its own patience back after the answer.
 func hurry(w http.ResponseWriter, r *http.Request) {
-	if r.Body != nil && r.Body != http.NoBody {
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 { // Caddy wraps the empty one as well
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) // a writer that cannot is no connection
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,6 +72,7 @@ type Site struct {
 	static    map[string]asset // by served name
 	names     map[string]string
 	routes    map[string]map[string]page // path below the prefix, method
+	unsigned  sync.Map                   // []byte by refusal: what whoever is not signed in is told; a few sentences of ours
 }
 
 type asset struct {

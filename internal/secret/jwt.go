@@ -105,14 +105,17 @@ func (k *Keyring) accessKey(head string, now time.Time) *Key {
 // VerifyAccess checks a token of a realm and tenant at a moment. Every doubt is ErrInvalid. A forged token costs a
 // signature's check and no more: nothing that it says is read before.
 func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Access, error) {
-	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") { // line ends, which the decoder skips
+	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") { // line ends, which the decoder skips
 		return Access{}, ErrInvalid
 	}
 	head, rest, _ := strings.Cut(token, ".")
 	body, signature, _ := strings.Cut(rest, ".")
 	key := k.accessKey(head, now)
 	sum, err := strictURL.DecodeString(signature)
-	if key == nil || err != nil || jwt.SigningMethodHS256.Verify(token[:len(head)+1+len(body)], sum, key.raw()) != nil || !once(body) {
+	if key == nil || err != nil {
+		return Access{}, ErrInvalid
+	}
+	if own := key.macs.sum(token[:len(head)+1+len(body)]); !Equal(own[:], sum) || !once(body) {
 		return Access{}, ErrInvalid
 	}
 	var c accessClaims

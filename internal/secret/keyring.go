@@ -45,6 +45,7 @@ type Key struct {
 	raw         veiled    // 32 bytes; for PurposeAssertion the P-256 scalar
 	signer      *ecdsa.PrivateKey
 	head        string // of PurposeAccess: the first segment of each token it signs
+	macs        *macs  // of PurposeAccess and PurposeRefreshMAC
 }
 
 // Fingerprint identifies a key without revealing it: the first 16 bytes of SHA-256 over purpose, id and secret.
@@ -78,6 +79,7 @@ type Keyring struct {
 
 	mu       sync.Mutex  // one reading at a time
 	seen     os.FileInfo // the file when it was last looked into
+	looked   time.Time   // when a forgery last had that done
 	lastRead time.Time
 }
 
@@ -243,6 +245,9 @@ func parse(b []byte) (*keyset, error) {
 				return nil, bad(fk.ID, "is not a P-256 key; it was altered, so take it from a copy of the file")
 			}
 		}
+		if key.Purpose == PurposeAccess || key.Purpose == PurposeRefreshMAC {
+			key.macs = newMacs(key.raw)
+		}
 		if key.Purpose == PurposeAccess {
 			key.head = accessHead(key.ID)
 		}
@@ -322,12 +327,20 @@ func (k *Keyring) find(id string, p Purpose, now time.Time) *Key {
 	return look()
 }
 
+// lookEvery is how soon the file is looked into again. No browser carries a token from the gateway that was the first to
+// have a key to another one in less.
+const lookEvery = 200 * time.Microsecond
+
 // again reads the file at once where it is another than before, so that the second of two rotations is not missed, and
 // at most once a second where it looks the same: what does not fit our keys may be a forgery, and a flood of forgeries
-// must not become a flood of readings.
+// must become neither a flood of readings nor one of looks.
 func (k *Keyring) again() {
-	k.mu.Lock()
+	k.mu.Lock() // who comes while it is read waits for what was read
 	defer k.mu.Unlock()
+	if time.Since(k.looked) < lookEvery {
+		return
+	}
+	k.looked = time.Now()
 	info, err := os.Stat(k.path)
 	changed := err == nil && (k.seen == nil || !os.SameFile(info, k.seen) || info.Size() != k.seen.Size() || !info.ModTime().Equal(k.seen.ModTime()))
 	if changed || time.Since(k.lastRead) > time.Second {

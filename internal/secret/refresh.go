@@ -2,7 +2,6 @@ package secret
 
 import (
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -67,8 +66,8 @@ func (k *Keyring) RevealRefresh(r Refresh, tenant string, now time.Time) (string
 	if key == nil {
 		return "", fmt.Errorf("binding a refresh token: %w", ErrKey)
 	}
-	b := append(slices.Clone(r.token.bytes()), refreshMAC(key, r.token, tenant)...)
-	return base64.RawURLEncoding.EncodeToString(b), nil
+	sum := refreshMAC(key, r.token, tenant)
+	return base64.RawURLEncoding.EncodeToString(append(slices.Clone(r.token.bytes()), sum[:macBytes]...)), nil
 }
 
 // ParseRefresh checks the MAC under every live key. A forged token costs no server call (P19).
@@ -83,7 +82,8 @@ func (k *Keyring) ParseRefresh(s, tenant string, now time.Time) (Refresh, error)
 	r := Refresh{tokenOf([TokenBytes]byte(b[:TokenBytes]))}
 	fits := func() bool {
 		return slices.ContainsFunc(k.set.Load().live(PurposeRefreshMAC, now), func(key *Key) bool {
-			return hmac.Equal(refreshMAC(key, r.token, tenant), b[TokenBytes:])
+			sum := refreshMAC(key, r.token, tenant)
+			return Equal(sum[:macBytes], b[TokenBytes:])
 		})
 	}
 	if fits() {
@@ -99,9 +99,6 @@ func (k *Keyring) ParseRefresh(s, tenant string, now time.Time) (Refresh, error)
 	return Refresh{}, ErrToken
 }
 
-func refreshMAC(key *Key, t Token, tenant string) []byte {
-	m := hmac.New(sha256.New, key.raw())
-	io.WriteString(m, "portalgate refresh mac\x00"+tenant+"\x00")
-	m.Write(t.bytes())
-	return m.Sum(nil)[:macBytes]
+func refreshMAC(key *Key, t Token, tenant string) [sha256.Size]byte {
+	return key.macs.sum("portalgate refresh mac\x00", tenant, "\x00", string(t.bytes()))
 }

@@ -86,12 +86,12 @@ func earlier(a, b time.Time) time.Time {
 // gateway, because it is derived. A token that comes back after its successor was in use ends the family.
 func (k *Keeper) renew(ctx context.Context, t *portal.Tenant, c Cookies, who portal.Client, renewable bool) (Resumed, error) {
 	now := who.At
-	if who.Device == "" {
-		who.Device = c.Known(t.ID)
-	}
 	presented, err := k.o.Keys.ParseRefresh(c.Refresh, string(t.ID), now)
 	if err != nil {
 		return Resumed{}, errNoSession
+	}
+	if who.Device == "" {
+		who.Device = c.Known(t.ID)
 	}
 	d := presented.Digest(string(t.ID))
 	// The binding is part of the key: a thief's request must not ride on the owner's answer.
