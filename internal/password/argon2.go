@@ -3,7 +3,6 @@ package password
 import (
 	"bytes"
 	"encoding/binary"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -92,38 +91,6 @@ var derived = sync.OnceValue(func() derive { return sound(argon2idIn) })
 // idle is how long memory waits for another hash before the system has it back.
 const idle = 10 * time.Second
 
-// crowd is how many of Go's processors are there for hashes alone, and how many there are without them.
-var crowd struct {
-	sync.Mutex
-	hashes, others int
-}
-
-// processors is how many of Go's processors there are, without those for hashes.
-func processors() int {
-	crowd.Lock()
-	defer crowd.Unlock()
-	if crowd.hashes > 0 {
-		return crowd.others
-	}
-	return runtime.GOMAXPROCS(0)
-}
-
-// widen brings a processor along for each hash that may run. A hash keeps Go's scheduler from everything else for ten
-// milliseconds at a time, so that a few strangers at the door would hold up everybody who is signed in; between threads
-// the system's scheduler shares a core by turns of its own, and whoever wants little comes first.
-func widen(n int) {
-	crowd.Lock()
-	defer crowd.Unlock()
-	if crowd.hashes == 0 {
-		crowd.others = runtime.GOMAXPROCS(0)
-	}
-	if crowd.hashes += n; crowd.hashes == 0 && os.Getenv("GOMAXPROCS") == "" {
-		runtime.SetDefaultGOMAXPROCS() // and as the machine changes from now on
-		return
-	}
-	runtime.GOMAXPROCS(crowd.others + crowd.hashes)
-}
-
 // workspaces keeps the memory of hashes that are done for those that come: never more pieces than were in use at the
 // same time, and none once nobody has signed in for a while. The zero value is ready.
 type workspaces struct {
@@ -143,19 +110,9 @@ func (w *workspaces) take(n int) []block {
 	if cap(b) >= n {
 		return b[:n]
 	}
-	w.drop(b)
+	unmap(b)
 	runtime.GC() // what a quiet hour has left on the heap makes room for it
-	b = mapped(n)
-	widen(1)
-	return b
-}
-
-// drop gives a piece back to the system.
-func (w *workspaces) drop(b []block) {
-	if b != nil {
-		unmap(b)
-		widen(-1)
-	}
+	return mapped(n)
 }
 
 // give wipes b and keeps it: what a password was mixed into does not stay in memory, and the next hash, which is mixed
@@ -177,7 +134,7 @@ func (w *workspaces) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, b := range w.free {
-		w.drop(b)
+		unmap(b)
 	}
 	w.free = nil
 }

@@ -3,7 +3,6 @@ package password
 import (
 	"bytes"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -94,33 +93,5 @@ func TestPartsThatMeanSomethingElseAreNotUsed(t *testing.T) {
 		if !bytes.Equal(got, argon2.IDKey([]byte("a"), []byte("0123456789abcdef"), 1, 64, 1, 32)) {
 			t.Errorf("wrong %s: was used all the same", name)
 		}
-	}
-}
-
-// Otherwise strangers at the door hold up everybody who is signed in.
-func TestAHashBringsAProcessorOfItsOwnAndTakesItAway(t *testing.T) {
-	there := func() (all, others int) {
-		crowd.Lock()
-		defer crowd.Unlock()
-		return runtime.GOMAXPROCS(0), runtime.GOMAXPROCS(0) - crowd.hashes
-	}
-	var w workspaces
-	_, before := there()
-	pieces := [][]block{w.take(64), w.take(64)}
-	all, others := there()
-	if all < before+2 || others != before || processors() != before {
-		t.Errorf("%d processors, %d of them for everything else, of which there were %d", all, others, before)
-	}
-	for _, b := range pieces {
-		w.give(b)
-	}
-	larger := w.take(128) // takes the place of one of the two
-	w.give(larger)
-	if left, _ := there(); left != all {
-		t.Errorf("%d processors after another hash instead of %d", left, all)
-	}
-	w.release()
-	if left, others := there(); left > all-2 || others != before {
-		t.Errorf("%d processors are left of %d, %d of them for everything else", left, all, others)
 	}
 }

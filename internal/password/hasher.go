@@ -149,7 +149,9 @@ func (h *Hasher) take(ctx context.Context, work func()) error {
 	n := h.running.Add(1)
 	for p := h.peak.Load(); n > p && !h.peak.CompareAndSwap(p, n); p = h.peak.Load() {
 	}
+	narrow := widen()
 	defer func() {
+		narrow()
 		h.running.Add(-1)
 		<-h.slots
 	}()
