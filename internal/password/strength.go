@@ -24,12 +24,15 @@ func Strength(p Prepared, context []string) int {
 	text := []rune(p.text())
 	typed := string(text[:min(len(text), measured)])
 	known := Policy{Context: context}.words()
-	score := zxcvbn.PasswordStrength(typed, known, combinations).Score
-	for _, read := range []string{leetI.Replace(strings.ToLower(typed)), leetL.Replace(strings.ToLower(typed))} {
-		if score > 0 && read != strings.ToLower(typed) {
-			score = min(score, zxcvbn.PasswordStrength(read, known, combinations).Score)
+	score := 0
+	withDictionaries(func() {
+		score = zxcvbn.PasswordStrength(typed, known, combinations).Score
+		for _, read := range []string{leetI.Replace(strings.ToLower(typed)), leetL.Replace(strings.ToLower(typed))} {
+			if score > 0 && read != strings.ToLower(typed) {
+				score = min(score, zxcvbn.PasswordStrength(read, known, combinations).Score)
+			}
 		}
-	}
+	})
 	return score
 }
 
