@@ -198,6 +198,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := measure(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
+	if err := handOver(ctx); err != nil {
+		return err
+	}
 	return a.order(ctx)
 }
 

@@ -29,7 +29,7 @@ func (a *App) met(server *caddyhttp.Server) {
 // stranded complains when nobody could be served: every gate speaks plain HTTP without a proxy in front, and every
 // tenant that is on has public hosts, whose people would be answered 421 (CFG-01).
 func (a *App) stranded() error {
-	public := a.world.public.Load()
+	public := a.world.verdict.public.Load()
 	if a.gates == 0 || a.plain < a.gates || public == nil || *public == "" {
 		return nil
 	}

@@ -18,9 +18,21 @@ import (
 // verdict is what is known of a database and its tenants. A configuration that replaces another one is open from its
 // first moment on, and stays so while the database is away.
 type verdict struct {
-	fit   atomic.Bool
-	hosts admission.Hosts
+	fit    atomic.Bool
+	hosts  admission.Hosts
+	public atomic.Pointer[string] // a host of a tenant that is on, when none of them is a name of this machine
+	last   atomic.Pointer[fitness]
 }
+
+// fitness is when a database was found fit, and with which reading of the keyring.
+type fitness struct {
+	at   time.Time
+	keys uint64
+}
+
+// fitFor is how long a database is taken for fit without being looked at again: somebody who tries settings gives a
+// gateway one configuration after the other, and all that time people are waiting behind the questions.
+const fitFor = time.Minute
 
 // await waits for the first verdict: servers may listen a moment before the database was asked.
 func (w *world) await(ctx context.Context) bool {
@@ -47,6 +59,10 @@ func (w *world) judge(ctx context.Context) (err error) {
 			w.why.Store(&err)
 		}
 	}()
+	turn := w.keys.Turn()
+	if last := w.verdict.last.Load(); last != nil && w.fit.Load() && last.keys == turn && time.Since(last.at) < fitFor {
+		return nil
+	}
 	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
 		return unfit("database", err)
 	}
@@ -56,6 +72,7 @@ func (w *world) judge(ctx context.Context) (err error) {
 	if err := w.directory(ctx); err != nil {
 		return err
 	}
+	w.verdict.last.Store(&fitness{time.Now(), turn})
 	w.fit.Store(true)
 	return nil
 }
@@ -121,6 +138,6 @@ func (w *world) directory(ctx context.Context) error {
 	}
 	w.hosts.Set(table)
 	public := publicHost(on)
-	w.public.Store(&public)
+	w.verdict.public.Store(&public)
 	return nil
 }

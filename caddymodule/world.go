@@ -60,11 +60,10 @@ type world struct {
 	used []string // parts to give back
 
 	log    atomic.Pointer[zap.Logger]
-	fit    *atomic.Bool           // the database has been judged fit; the verdict's
-	public atomic.Pointer[string] // a host of a tenant that is on, when none of them is a name of this machine
-	why    atomic.Pointer[error]  // the last complaint, for health
-	judged chan struct{}          // closed when the database was asked for the first time
-	once   sync.Once              // that
+	fit    *atomic.Bool          // the database has been judged fit; the verdict's
+	why    atomic.Pointer[error] // the last complaint, for health
+	judged chan struct{}         // closed when the database was asked for the first time
+	once   sync.Once             // that
 
 	plainPort atomic.Int64 // where a gate listens without TLS; 0: nowhere
 
