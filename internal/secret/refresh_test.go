@@ -118,6 +118,26 @@ func TestARefreshTokenBoundWithAKeyJustRotatedInIsReadByAGatewayThatHasNotHeard(
 	if _, err := late.ParseRefresh(text, "t", now); err != nil {
 		t.Errorf("the file is not read again: %v", err)
 	}
+	// A flood of forgeries is no flood of looks into the file: in the moment after one, there is none.
+	if _, err := RotateFile(path, Rotation{Leak: true}, now); err != nil {
+		t.Fatal(err)
+	}
+	if early, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = early.RevealRefresh(NewRefresh(), "t", now); err != nil {
+		t.Fatal(err)
+	}
+	late.mu.Lock()
+	late.looked = time.Now().Add(time.Hour)
+	late.mu.Unlock()
+	if _, err := late.ParseRefresh(text, "t", now); err == nil {
+		t.Error("the file is looked into for each token that does not fit")
+	}
+	later(late)
+	if _, err := late.ParseRefresh(text, "t", now); err != nil {
+		t.Errorf("the file is not looked into again: %v", err)
+	}
 	// A forgery has a file that looks the same read at most once a second: what it says now is not seen for one.
 	forged := "A" + text[1:]
 	if forged == text {
