@@ -12,8 +12,8 @@ import (
 )
 
 // upheaval is one round of P17: what reloads did to the requests at a gateway behind the gate and at a bare one. Where
-// something else is changed the gate goes on as it was; where its own settings are it begins anew, and reads the
-// sessions again that it knew.
+// something else is changed the gate goes on as it was; where its own settings are it begins anew, with the
+// connections, the limits and the sessions that it had.
 type upheaval struct {
 	kept, anew, bare shaken
 	connections      [2]int // that the gate opened to PostgreSQL, beyond those by which its pool grew, and to Redis
@@ -120,7 +120,7 @@ func (b *bench) shake(ctx context.Context, t *target, rate float64, seed int, an
 func (b *bench) reload(ctx context.Context, g *gateway, anew bool) error {
 	g.turn = 1 - g.turn
 	if g.gated && anew {
-		g.app = fmt.Sprintf("assertion_audience by-%d", g.turn)
+		g.app = fmt.Sprintf("answer_after %dms", 250+g.turn)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/load", strings.NewReader(b.config(g.port, g.socket, g.site)))
 	if err != nil {

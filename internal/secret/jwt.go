@@ -271,6 +271,14 @@ func NewBearer(key string) (*Bearer, error) {
 	return &Bearer{veil([]byte(key))}, nil
 }
 
+// Same says whether two sign with the same secret; nil is none.
+func (b *Bearer) Same(other *Bearer) bool {
+	if b == nil || other == nil {
+		return b == other
+	}
+	return Equal(b.key(), other.key())
+}
+
 // BearerClaims are the old backend's claims (legacy 3).
 type BearerClaims struct {
 	User     string   `json:"sub"`

@@ -44,7 +44,7 @@ func NewStamper(keys *secret.Keyring, p Prefix, audience string, bearer *secret.
 
 // Stamped is what is told about one session at one origin, made once and used for every request.
 type Stamped struct {
-	by     *Stamper
+	by     atomic.Pointer[Stamper]
 	origin string
 	id     portal.Identity
 	values [10]string
@@ -68,10 +68,12 @@ func (s *Stamper) Prepare(id portal.Identity, origin string) (*Stamped, error) {
 	for i, r := range id.Roles {
 		roles[i] = encode(string(r))
 	}
-	return &Stamped{by: s, origin: origin, id: id, values: [10]string{
+	st := &Stamped{origin: origin, id: id, values: [10]string{
 		string(id.Tenant), encode(id.Slug), string(id.User), encode(id.Email), encode(id.Name), strings.Join(roles, ","),
 		string(id.Customer), string(id.Session), portal.JoinAMR(methods(id.AMR)), strconv.FormatInt(id.AuthTime.Unix(), 10),
-	}}, nil
+	}}
+	st.by.Store(s)
+	return st, nil
 }
 
 // order is that of contract 6. What a guest module adds comes after the kinds that we bring along, and "mfa" last.
@@ -124,9 +126,21 @@ func encode(s string) string {
 	return b.String()
 }
 
-// Made says whether values were made by this stamper and for this origin; a tenant may have several of both.
+// Made says whether values were made for this origin and by this stamper, or by one that says the same: a tenant may have
+// several of both, and a reload that changes something else must not have every session's assertion signed anew.
 func (s *Stamper) Made(st *Stamped, origin string) bool {
-	return st != nil && st.by == s && st.origin == origin
+	if st == nil || st.origin != origin {
+		return false
+	}
+	by := st.by.Load()
+	if by == s {
+		return true
+	}
+	if by.keys != s.keys || by.audience != s.audience || by.names != s.names || !by.bearer.Same(s.bearer) {
+		return false
+	}
+	st.by.Store(s)
+	return true
 }
 
 // Stamp puts the identity on a request, each header once. On an error nothing may be forwarded (HDR-10).

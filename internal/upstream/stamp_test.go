@@ -220,3 +220,44 @@ func TestTheMethodsAreListedInOneOrder(t *testing.T) {
 		}
 	}
 }
+
+// A reload that changes something else has nothing signed anew; one that changes what is said does.
+func TestWhatAnotherConfigurationSaysTheSameWayIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	ring, prefix := keys(t, now.Add(-time.Hour)), NewPrefix("X-Portal-")
+	bearer := func(secretText string) *secret.Bearer {
+		b, err := secret.NewBearer(secretText)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	const one, other = "w3Rk8sPq0ZxLmN5vT7yBc2dF", "another0ZxLmN5vT7yBc2dFq"
+	first := NewStamper(ring, prefix, "erp", bearer(one))
+	st, err := first.Prepare(somebody(), "https://acme.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		s    *Stamper
+		same bool
+	}{
+		"the same":         {NewStamper(ring, prefix, "erp", bearer(one)), true},
+		"another audience": {NewStamper(ring, prefix, "crm", bearer(one)), false},
+		"another prefix":   {NewStamper(ring, NewPrefix("X-Gate-"), "erp", bearer(one)), false},
+		"another secret":   {NewStamper(ring, prefix, "erp", bearer(other)), false},
+		"no bearer token":  {NewStamper(ring, prefix, "erp", nil), false},
+		"other keys":       {NewStamper(keys(t, now.Add(-time.Hour)), prefix, "erp", bearer(one)), false},
+	} {
+		if c.s.Made(st, "https://acme.example") != c.same {
+			t.Errorf("%s: taken for the same: %t", what, !c.same)
+		}
+	}
+	if !first.Made(st, "https://acme.example") || first.Made(st, "https://portal.acme.example") || first.Made(nil, "") {
+		t.Error("the origin does not matter, or the maker is forgotten")
+	}
+	if bare := NewStamper(ring, prefix, "erp", nil); !(*secret.Bearer)(nil).Same(nil) || bare.Made(st, "https://acme.example") {
+		t.Error("no bearer token is as good as one")
+	}
+}
