@@ -46,34 +46,29 @@ type Arrival struct {
 func Clean(r *http.Request, a Arrival) {
 	kept := make(http.Header, len(r.Header)+len(suffixes)+1)
 	for name, values := range r.Header {
-		if !suspect(name) || !claim(name) {
+		switch name {
+		case "Host": // two names for one host in HTTP/2, which agree; the next program has one
+			continue
+		case "Connection":
+			values = connection(values)
+		case "Cookie":
+			if a.Cookies == "" || len(values) == 0 {
+				continue
+			}
+			values = values[:1:1]
+			values[0] = a.Cookies
+		case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host":
+			values = vouched(name, values, a)
+		default:
+			if suspect(name) && claim(name) {
+				continue
+			}
+		}
+		if values != nil {
 			kept[name] = values
 		}
 	}
 	r.Header = kept
-	vouch(r.Header, a)
-	// Two names for one host in HTTP/2, which agree; the next program has one.
-	delete(r.Header, "Host")
-	// Caddy deletes what Connection nominates after we have set our headers; a client must not choose (HDR-04).
-	if lines := r.Header["Connection"]; len(lines) > 0 {
-		kept := tokens(lines, func(t string) bool {
-			return strings.EqualFold(t, "close") || strings.EqualFold(t, "keep-alive") || strings.EqualFold(t, "upgrade")
-		})
-		if kept == nil {
-			delete(r.Header, "Connection")
-		} else {
-			r.Header["Connection"] = kept
-		}
-	}
-	if len(r.Header["Cookie"]) > 0 {
-		if a.Cookies == "" {
-			delete(r.Header, "Cookie")
-		} else {
-			lines := r.Header["Cookie"][:1:1]
-			lines[0] = a.Cookies
-			r.Header["Cookie"] = lines
-		}
-	}
 	for name := range r.Trailer {
 		if claim(name) || framing(name) {
 			delete(r.Trailer, name)
@@ -81,28 +76,32 @@ func Clean(r *http.Request, a Arrival) {
 	}
 }
 
-// vouch leaves of the three headers that reverse_proxy completes what was judged here, and nothing that somebody
-// further away wrote: it would pass on a trusted proxy's word as it stands.
-func vouch(h http.Header, a Arrival) {
-	delete(h, "X-Forwarded-Host")
-	if told, any := h["X-Forwarded-For"]; any {
+// connection are the options of a connection that mean something here. Caddy deletes what Connection nominates after we have
+// set our headers; a client must not choose (HDR-04).
+func connection(lines []string) []string {
+	return tokens(lines, func(t string) bool {
+		return strings.EqualFold(t, "close") || strings.EqualFold(t, "keep-alive") || strings.EqualFold(t, "upgrade")
+	})
+}
+
+// vouched leaves of the three headers that reverse_proxy completes what was judged here, and nothing that somebody
+// further away wrote: it would pass on a trusted proxy's word as it stands. nil: nothing.
+func vouched(name string, told []string, a Arrival) []string {
+	switch {
+	case !a.Trusted:
+	case name == "X-Forwarded-For" && a.Client.IsValid():
 		var text [48]byte
-		client := a.Client.AppendTo(text[:0])
-		switch {
-		case !a.Trusted || !a.Client.IsValid():
-			delete(h, "X-Forwarded-For")
-		case len(told) != 1 || told[0] != string(client):
-			h["X-Forwarded-For"] = []string{string(client)}
+		if client := a.Client.AppendTo(text[:0]); len(told) != 1 || told[0] != string(client) {
+			return []string{string(client)}
 		}
-	}
-	if told, any := h["X-Forwarded-Proto"]; any {
-		switch {
-		case !a.Trusted || !a.Secure:
-			delete(h, "X-Forwarded-Proto")
-		case len(told) != 1 || told[0] != "https":
-			h["X-Forwarded-Proto"] = []string{"https"}
+		return told
+	case name == "X-Forwarded-Proto" && a.Secure:
+		if len(told) != 1 || told[0] != "https" {
+			return []string{"https"}
 		}
+		return told
 	}
+	return nil
 }
 
 // Withdraw takes everything off a request that says who asks: an error page's or a stand-in's server has no need of
