@@ -159,9 +159,9 @@ func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
 
 // ServeHTTP is the journey of every request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	size := h.w.prefix.Scrub(r)
+	h.w.prefix.Scrub(r)
 	p := passage{h: h}
-	p.gate(w, r, size)
+	p.gate(w, r)
 	switch p.way {
 	case wayThrough:
 		return next.ServeHTTP(w, r)

@@ -8,7 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 )
 
-// How many requests it saves is seen by TestFiftyReloadsUnderLoadLoseNoMoreThanABareProxy and measured by P17.
+// What it saves is measured by P17, beside a program without the gate.
 func TestOldServersHaveAMomentBeforeTheyEnd(t *testing.T) {
 	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}})
 	if err != nil {

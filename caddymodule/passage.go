@@ -41,8 +41,8 @@ const (
 )
 
 // gate decides, up to the point where a request is handed on. A panic in here is a 500 and nothing is forwarded; one
-// behind it belongs to Caddy (HDR-10, DOS-03). size is that of the headers as they came.
-func (p *passage) gate(w http.ResponseWriter, r *http.Request, size int) {
+// behind it belongs to Caddy (HDR-10, DOS-03).
+func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	h, a := p.h, &p.a
 	var v pages.Visit
 	defer func() {
@@ -55,7 +55,6 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request, size int) {
 		}
 	}()
 	wire := h.wire(r)
-	wire.Size = size
 	if mayHoldToken(r.URL.RawQuery) && r.URL.Query().Has("token") {
 		caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	}

@@ -118,7 +118,6 @@ type Wire struct {
 	Client  string   // the client's address, as trusted proxies tell it
 	Trusted bool     // the peer is a trusted proxy
 	Told    []string // the headers in which trusted proxies tell it
-	Size    int      // of all headers, in bytes; zero: not counted yet
 	Now     time.Time
 }
 
@@ -138,8 +137,6 @@ type Admitted struct {
 	MFA     bool
 	Within  time.Duration // how long ago the second step may have been shown; zero: at any time in the session
 	GraphQL bool
-
-	size int
 
 	Nameless bool // a form of a link page, of which the browser says nothing but Origin: null
 }
@@ -189,7 +186,7 @@ func Tenant(hosts *Hosts, r *http.Request, w Wire, a *Admitted) error {
 			a.Origin += ":" + port
 		}
 	}
-	a.Client, a.size = client(r, w), w.Size
+	a.Client = client(r, w)
 	return nil
 }
 
@@ -207,7 +204,7 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 	if !token(r.Method) {
 		return refuse(portal.ProblemRequest, "This kind of request is not answered here.")
 	}
-	if err := sizes(r, a.size); err != nil {
+	if err := sizes(r); err != nil {
 		return err
 	}
 	if len(r.Header["Upgrade"]) > 0 && !socket {
@@ -250,12 +247,11 @@ func (u *Rules) Admit(r *http.Request, a *Admitted) error {
 }
 
 // sizes bounds what the rest of the house has to look at.
-func sizes(r *http.Request, total int) error {
-	if total == 0 {
-		for name, values := range r.Header {
-			for _, v := range values {
-				total += len(name) + len(v) + len(": \r\n")
-			}
+func sizes(r *http.Request) error {
+	total := 0
+	for name, values := range r.Header {
+		for _, v := range values {
+			total += len(name) + len(v) + 4
 		}
 	}
 	cookies := 0

@@ -218,16 +218,7 @@ func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *port
 		body.Login = s.door(p)
 	}
 	guard(w.Header(), r, dataHeaders)
-	w.Header()["Content-Type"] = []string{"application/problem+json"}
-	if p.Kind == portal.ProblemSessionRequired {
-		// The answer to a flood of forged cookies: one text, written once.
-		text, ok := s.unsigned.Load(body)
-		if !ok {
-			text, _ = s.unsigned.LoadOrStore(body, encoded(body))
-		}
-		send(w, r, status, text.([]byte))
-		return
-	}
+	w.Header().Set("Content-Type", "application/problem+json")
 	write(w, r, status, body)
 }
 
@@ -256,13 +247,9 @@ func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *p
 }
 
 func write(w http.ResponseWriter, r *http.Request, status int, body any) {
-	send(w, r, status, encoded(body))
-}
-
-func encoded(body any) []byte {
 	b, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // maps of texts and numbers always encode
+	if err != nil { // maps of texts and numbers always encode
+		status, b = http.StatusInternalServerError, []byte(`{}`)
 	}
-	return append(b, '\n')
+	send(w, r, status, append(b, '\n'))
 }

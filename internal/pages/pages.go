@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -72,7 +71,6 @@ type Site struct {
 	static    map[string]asset // by served name
 	names     map[string]string
 	routes    map[string]map[string]page // path below the prefix, method
-	unsigned  sync.Map                   // []byte by refusal: what whoever is not signed in is told; a few sentences of ours
 }
 
 type asset struct {
