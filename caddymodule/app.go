@@ -119,6 +119,7 @@ type App struct {
 	texting  *texting // nil: no text message leaves
 	key      string
 	world    *world
+	begun    bool
 
 	gates, plain int // handlers of this configuration, and those that speak plain HTTP and trust no proxy
 
@@ -162,7 +163,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "portalgate", New: func() caddy.Module { return new(App) }}
 }
 
-// Provision resolves placeholders and judges what it can without asking anybody. It dials nothing.
+// Provision resolves placeholders and judges what it can without asking anybody. It dials nothing, except in a program
+// that already serves: there the database is judged before the new configuration opens a socket, for what comes to the
+// socket of one that is then refused is lost.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
 	var wrong complaints
@@ -201,19 +204,35 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := handOver(ctx); err != nil {
 		return err
 	}
-	return a.order(ctx)
-}
-
-// Start judges the database and begins to follow it. A database that cannot be reached leaves the gate shut and is
-// asked again; one that is unfit stops the start.
-func (a *App) Start() error {
-	if err := a.world.start(a.ctx, a.log); err != nil {
-		return places(a.Places).at(err)
-	}
-	if err := a.stranded(); err != nil {
+	if err := a.order(ctx); err != nil {
 		return err
 	}
-	if err := a.observe(); err != nil {
+	if caddy.ActiveContext().Context == nil {
+		return nil
+	}
+	return a.begin()
+}
+
+// begin judges the database and follows it. A database that cannot be reached leaves the gate shut and is asked again;
+// one that is unfit is an error.
+func (a *App) begin() error {
+	if a.begun {
+		return nil
+	}
+	err := a.world.start(a.ctx, a.log)
+	if err == nil {
+		err = a.observe()
+	}
+	a.begun = err == nil
+	return places(a.Places).at(err)
+}
+
+// Start begins, unless Provision has, and judges what is known only when all gates are set up.
+func (a *App) Start() error {
+	if err := a.begin(); err != nil {
+		return err
+	}
+	if err := a.stranded(); err != nil {
 		return err
 	}
 	for _, guest := range a.post.keepers() {

@@ -11,7 +11,8 @@
 // Caddy starts the new configuration before it stops the old one, so two instances overlap. What must not be doubled
 // or lost (connections, the pool of hashing workers, limits, verified sessions, open streams, the feed of
 // revocations) lives in a world kept in a caddy.UsagePool under a digest of the settings it was made from: the same
-// settings find the same world, and nobody is signed out. Provision dials nothing, since `validate` provisions too.
+// settings find the same world, and nobody is signed out. Provision dials nothing, since `validate` provisions too,
+// except in a program that already serves: there an unfit database is refused before a socket is opened for it.
 //
 // # When a neighbour fails
 //

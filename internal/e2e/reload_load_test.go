@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -147,7 +148,7 @@ func TestFiftyReloadsUnderLoadLoseNoMoreThanABareProxy(t *testing.T) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	var gated, plain crowd
-	for _, kept := range []bool{true, true, false} {
+	for _, kept := range []bool{true, false, false} {
 		gated.ask(stop, &all, g.url("/orders"), cookies, kept)
 		plain.ask(stop, &all, "http://127.0.0.1:"+port+"/orders", nil, kept)
 	}
@@ -169,9 +170,10 @@ func TestFiftyReloadsUnderLoadLoseNoMoreThanABareProxy(t *testing.T) {
 	if n := gated.wrong.Load(); n > 0 {
 		t.Errorf("%d answers are wrong, the first: %v", n, gated.first.Load())
 	}
-	// Both lose connections that were accepted in the instant in which a server ends; which one hits it is chance.
-	if lost, other := gated.lost.Load(), plain.lost.Load(); lost > 2*other+5 {
-		t.Errorf("%d are lost, and %d of the bare proxy", lost, other)
+	// Both lose connections that were accepted in the instant in which a server ends; which one hits it is chance. Where
+	// the chances are equal the difference strays by the root of the sum; one lost in each reload would be far beyond.
+	if lost, other := float64(gated.lost.Load()), float64(plain.lost.Load()); lost-other > 5*math.Sqrt(lost+other) {
+		t.Errorf("%.0f are lost, and %.0f of the bare proxy", lost, other)
 	}
 	// The pool may still grow to its ten; a connection for each reload would be fifty.
 	if pgAfter-pg > 10 || rdAfter-rd > 10 {

@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -200,10 +202,59 @@ func TestABadConfigurationIsRefusedAndTheOneBeforeGoesOn(t *testing.T) {
 			if ok || !strings.Contains(strings.ReplaceAll(said, `\"`, `"`), bad.says) {
 				t.Errorf("%s by %s: %t, %s", bad.name, way.name, ok, said)
 			}
+			// Of these, Caddy alone finds the port taken, when the refused configuration may have a socket at ours.
+			g.until(t, "end of the refused configuration's socket", func() bool { return listeners(t, g.port) == 1 })
 			g.intact(t, "first")
 		}
 	}
 	g.ends(t)
+}
+
+// listeners is how many sockets of this machine accept connections at a port of 127.0.0.1.
+func listeners(t testing.TB, port string) (n int) {
+	t.Helper()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 3 && f[1] == fmt.Sprintf("0100007F:%04X", number) && f[3] == "0A" {
+			n++
+		}
+	}
+	return n
+}
+
+// A configuration that is refused because of what the database says has opened no socket: a stream of fresh connections
+// loses none, and none is answered by it.
+func TestAConfigurationThatTheDatabaseRefusesMeetsNobody(t *testing.T) {
+	t.Parallel()
+	g := settle(t)
+	bad := strings.Replace(g.text("assertion_audience bad"), "{env.PORTALGATE_DATABASE_URL}", g.site.house.DB.RootURL, 1)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	var asked crowd
+	cookies := g.ann.Jar.Cookies(address(t, g.gateway))
+	for range 3 {
+		asked.ask(stop, &all, g.url("/orders"), cookies, false)
+	}
+	for range 10 {
+		if said, ok := ways[2].give(t, g, bad); ok || !strings.Contains(said, "is a superuser and would see every tenant") {
+			t.Errorf("%t, %s", ok, said)
+		}
+	}
+	close(stop)
+	all.Wait()
+	if asked.right.Load() < 50 {
+		t.Errorf("%d answers: that was no load", asked.right.Load())
+	}
+	if lost, wrong := asked.lost.Load(), asked.wrong.Load(); lost > 0 || wrong > 0 {
+		t.Errorf("%d are lost, and %d wrong, the first: %v", lost, wrong, asked.first.Load())
+	}
 }
 
 // ends fails when an operator's word does not reach the gateway any more, or its ending not Ann's socket.
