@@ -47,7 +47,7 @@ func (d *doctor) examineClock(ctx context.Context, s *store.Store) {
 	}
 	skew := at.Sub(before.Add(time.Since(before) / 2)).Abs().Round(time.Millisecond)
 	if skew > clockTolerance {
-		d.found.add("clock", wrong, "%s away from the database's; have both machines keep time by NTP", skew)
+		d.found.add("clock", wrong, "%s away from the database's; have both machines keep time by NTP", skew.Round(time.Second))
 		return
 	}
 	d.found.add("clock", fine, "%s away from the database's", skew)

@@ -65,11 +65,32 @@ func deadline(t testing.TB, ctx context.Context) context.Context {
 
 func do(ctx context.Context, t testing.TB, actions ...chromedp.Action) {
 	t.Helper()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := act(ctx, actions); err != nil {
 		var where, text string
 		_ = chromedp.Run(ctx, chromedp.Location(&where), chromedp.Evaluate(`document.body.innerText.slice(0, 500)`, &text)) // only for the message
 		t.Fatalf("%v\nat %s:\n%s", err, where, text)
 	}
+}
+
+// act does one thing after the other. chromedp looks a node up and then asks where it is; when a page has replaced it
+// between the two, nothing was pressed or typed yet, and it is looked up again.
+func act(ctx context.Context, actions chromedp.Tasks) error {
+	for _, a := range actions {
+		if several, ok := a.(chromedp.Tasks); ok {
+			if err := act(ctx, several); err != nil {
+				return err
+			}
+			continue
+		}
+		err := chromedp.Run(ctx, a)
+		for tries := 0; tries < 3 && err != nil && strings.Contains(err.Error(), "Could not find node with given id"); tries++ {
+			err = chromedp.Run(ctx, a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // signIn fills the form as a person does.
