@@ -235,6 +235,7 @@ func (a *App) Start() error {
 	if err := a.stranded(); err != nil {
 		return err
 	}
+	a.world.logTo(a.log) // not before: the log of a configuration that is refused is closed
 	for _, guest := range a.post.keepers() {
 		guest.keepBy(a.world.keep)
 	}

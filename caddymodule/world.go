@@ -181,7 +181,6 @@ func (w *world) furnish(s settings) (err error) {
 		if err != nil {
 			return complaints{bad("password breach", "%v", err)}
 		}
-		w.breach.log.Store(w.log.Load())
 	}
 	w.limits, err = use(w, "limits", fmt.Sprintf("%q %v", s.redis, s.plaintext), func() (*ratelimit.Limiter, func(), error) {
 		return ratelimit.New(w.redis, s.policy.Limits), func() {}, nil
@@ -246,7 +245,6 @@ func holds(nets []netip.Prefix, a netip.Addr) bool {
 // start begins to follow the database, once for all configurations that share the world. A database that answers and
 // is unfit is an error; one that does not answer leaves the gate shut.
 func (w *world) start(ctx context.Context, log *zap.Logger) error {
-	w.log.Store(log)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stop != nil && w.fit.Load() {
@@ -282,6 +280,14 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	w.running.Go(func() { w.sweepNowAndThen(run) })
 	w.running.Go(func() { w.watchBoth(run) })
 	return nil
+}
+
+// logTo has what the world says written where a configuration wants it.
+func (w *world) logTo(log *zap.Logger) {
+	w.log.Store(log)
+	if w.breach != nil {
+		w.breach.log.Store(log)
+	}
 }
 
 // refresh reads the directory and the keyring again now and then: a change is announced, this is for what was missed.
