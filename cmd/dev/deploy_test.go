@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,5 +96,78 @@ func TestTheComposeFileNamesWhatIsThere(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), "sh", "-n", filepath.Join("..", "..", "deploy", "role.sh")).CombinedOutput(); err != nil {
 		t.Errorf("role.sh: %v\n%s", err, out)
+	}
+}
+
+// Neither the alert rules nor the board ask for a metric that nobody measures, and the board shows each.
+func TestWhatIsWatchedIsMeasured(t *testing.T) {
+	metric := regexp.MustCompile(`portalgate_\w+`)
+	measured := map[string]bool{} // whether the board shows it; another test holds the list
+	for line := range strings.Lines(read(t, "docs/operations.md")) {
+		if strings.HasPrefix(line, "| `portalgate_") {
+			measured[metric.FindString(line)] = false
+		}
+	}
+	if len(measured) < 15 {
+		t.Fatalf("%d metrics are listed", len(measured))
+	}
+	var rules struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	decode := yaml.NewDecoder(strings.NewReader(read(t, "deploy/alerts.yaml")))
+	decode.KnownFields(true)
+	if err := decode.Decode(&rules); err != nil {
+		t.Fatal(err)
+	}
+	var board struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr, LegendFormat string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "deploy/grafana.json")), &board); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	if len(rules.Groups) != 1 || len(rules.Groups[0].Rules) < 10 || len(board.Panels) < 10 {
+		t.Fatalf("%d groups of rules, %d panels", len(rules.Groups), len(board.Panels))
+	}
+	for _, r := range rules.Groups[0].Rules {
+		if r.Alert == "" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.Labels["severity"] == "" {
+			t.Errorf("an alert that does not say enough: %+v", r)
+		}
+		asked = append(asked, r.Expr)
+	}
+	for _, p := range board.Panels {
+		for _, q := range p.Targets {
+			asked = append(asked, q.Expr)
+			for _, m := range metric.FindAllString(q.Expr, -1) {
+				if _, is := measured[m]; is {
+					measured[m] = true
+				}
+			}
+		}
+	}
+	for _, expr := range asked {
+		found := metric.FindAllString(expr, -1)
+		if len(found) == 0 {
+			t.Errorf("%q asks for nothing of ours", expr)
+		}
+		for _, m := range found {
+			if _, is := measured[m]; !is {
+				t.Errorf("%q asks for %s, which nobody measures", expr, m)
+			}
+		}
+	}
+	for m, shown := range measured {
+		if !shown {
+			t.Errorf("the board does not show %s", m)
+		}
 	}
 }

@@ -54,7 +54,7 @@ var libraries = []library{
 	{"github.com/boombuler/barcode", []string{"factor"}, nil, "QR codes, as modules; the picture is ours"},
 	{"github.com/go-webauthn/webauthn", []string{"factor"}, nil, "passkeys: the ceremonies, CBOR and COSE"},
 	{"github.com/descope/virtualwebauthn", []string{"testenv"}, nil, "a device with passkeys, for tests: not by the library that judges them"},
-	{"go.yaml.in/yaml/v3", nil, []string{"cmd/dev"}, "the compose file is read as compose reads it"},
+	{"go.yaml.in/yaml/v3", nil, []string{"cmd/dev"}, "compose files and alert rules are read as their programs read them"},
 }
 
 func TestEveryLibraryHasAnOwnerAndAReason(t *testing.T) {
