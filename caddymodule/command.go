@@ -35,6 +35,9 @@ var foreign = []string{"upgrade", "add-package", "remove-package"}
 // the collector set for a proxy.
 func Main(more ...*cobra.Command) {
 	caddy.CustomBinaryName = "portalgate"
+	if caddy.CustomVersion == "" {
+		caddy.CustomVersion = ownVersion()
+	}
 	caddy.CustomLongDescription = "portalgate signs a portal's customers in, keeps their sessions, and forwards their requests with an identity that nobody can forge.\nIt is Caddy with one module more: everything that Caddy does, it does too."
 	ours := append(more, commands()...)
 	switch word := firstWord(); {
@@ -50,6 +53,22 @@ func Main(more ...*cobra.Command) {
 	}
 	tune()
 	caddycmd.Main()
+}
+
+// ownVersion is what `version` says of a program that was built without being told its version: what the source was,
+// as far as the build knows, and which Caddy is in it.
+func ownVersion() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "portalgate"
+	}
+	own := "portalgate " + strings.Trim(build.Main.Version, "()")
+	for _, d := range build.Deps {
+		if d.Path == "github.com/caddyserver/caddy/v2" {
+			own += " with Caddy " + d.Version
+		}
+	}
+	return own
 }
 
 func firstWord() string {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -29,7 +30,21 @@ func limitsCommand() *cobra.Command {
 type phone struct{ admin []string }
 
 func (p *phone) flags(c *cobra.Command) {
-	c.Flags().StringArrayVar(&p.admin, "admin", nil, "admin endpoint of a running gateway, as localhost:2019 or unix//run/portalgate/admin.sock; may be given for each (default Caddy's, "+caddy.DefaultAdminListen+")")
+	c.Flags().StringArrayVar(&p.admin, "admin", nil, "admin endpoint of a running gateway, as localhost:2019 or unix//run/portalgate/admin.sock; may be given for each (default $PORTALGATE_ADMIN, else that socket where there is one, else Caddy's, "+caddy.DefaultAdminListen+")")
+}
+
+// usualSocket is where the configurations that we ship have the admin endpoint.
+const usualSocket = "/run/portalgate/admin.sock"
+
+// usual is the admin endpoint of a gateway that was not named.
+func usual() string {
+	if named := os.Getenv("PORTALGATE_ADMIN"); named != "" {
+		return named
+	}
+	if at, err := os.Stat(usualSocket); err == nil && at.Mode().Type() == os.ModeSocket {
+		return "unix/" + usualSocket
+	}
+	return caddy.DefaultAdminListen
 }
 
 // errNobody means that no gateway was named and none answers where Caddy's is by default.
@@ -39,7 +54,7 @@ var errNobody = errors.New("no gateway answers")
 func (p *phone) ask(method, path string, body any, each func(admin string, answer []byte) error) error {
 	named := p.admin
 	if len(named) == 0 {
-		named = []string{caddy.DefaultAdminListen}
+		named = []string{usual()}
 	}
 	for _, admin := range named {
 		var send io.Reader

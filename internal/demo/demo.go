@@ -353,7 +353,7 @@ func (w *World) Screen() string {
 		redis = w.Redis.Chosen()
 	}
 	fmt.Fprintf(&b, "\n  PostgreSQL  %s\n  Redis       %s\n", w.Postgres.Chosen(), redis)
-	fmt.Fprintf(&b, "  commands    export PORTALGATE_DATABASE_URL='%s' PORTALGATE_KEYRING='%s'\n", w.Postgres.URL("postgres", "operator"), w.Environment["PORTALGATE_KEYRING"])
+	fmt.Fprintf(&b, "  commands    export PORTALGATE_DATABASE_URL='%s' PORTALGATE_KEYRING='%s' PORTALGATE_ADMIN='unix/%s/admin.sock'\n", w.Postgres.URL("postgres", "operator"), w.Environment["PORTALGATE_KEYRING"], w.Dir)
 	fmt.Fprintf(&b, `
   Try: sign in, then look at "What the ERP received". Open a second tab, sign out in one, look at the other.
        Forget your password, and find the link in the mailbox.

@@ -157,6 +157,12 @@ func TestTheDoctorNamesWhatIsWrongAndItsMend(t *testing.T) {
 		}
 	}
 
+	// An operator's login is no gateway's, and nobody is told to make it one.
+	desk := finish(t, []string{"PORTALGATE_DATABASE_URL=" + s.house.DB.OperatorURL, "PORTALGATE_KEYRING=" + s.keyring}, "doctor")
+	if desk.code != 0 || !strings.Contains(desk.stdout, "this login is an operator's; --config Caddyfile has that of the gateway judged") {
+		t.Errorf("with an operator's login: %+v", desk)
+	}
+
 	_, withPassword := passwordServer(t)
 	for name, c := range map[string]struct {
 		ill   func(t *testing.T, s *site) // what is wrong with a copy of the site
@@ -173,6 +179,8 @@ func TestTheDoctorNamesWhatIsWrongAndItsMend(t *testing.T) {
 		}, false, "database", []string{"no database of that name; make it with `createdb`, or mend the address"}},
 		"a superuser": {func(t *testing.T, s *site) { s.database = s.house.DB.RootURL }, false,
 			"database", []string{"is a superuser and would see every tenant; connect as a role made with `create role app login"}},
+		"an operator's login": {func(t *testing.T, s *site) { s.database = s.house.DB.OperatorURL }, false,
+			"database", []string{"role operator is an operator's, for commands, and may do what the gateway never should; connect as a role made with"}},
 		"the tables' owner": {func(t *testing.T, s *site) { s.database = s.house.DB.OwnerURL }, false,
 			"database", []string{"an owner can lift row-level security; connect as a role made with `create role app login"}},
 		"a table that is open": {func(t *testing.T, s *site) {

@@ -12,8 +12,20 @@ import (
 // Versions are the versions of the schema that a program can work with.
 type Versions struct{ Oldest, Latest int64 }
 
-// gatewayRole is the one group the gateway's login may be in.
-const gatewayRole = "portalgate_gateway"
+// The group that the gateway's login is in, and no other; and that of the logins with which commands run.
+const (
+	gatewayRole  = "portalgate_gateway"
+	operatorRole = "portalgate_operator"
+)
+
+// Operates says whether this login is one with which commands run.
+func (s *Store) Operates(ctx context.Context) (yes bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, `select exists (select from pg_auth_members am join pg_roles g on g.oid = am.roleid join pg_roles m on m.oid = am.member
+		where g.rolname = $1 and m.rolname = current_user and not m.rolsuper)`, operatorRole).Scan(&yes)
+	return yes, said(err)
+}
 
 // Unfit is a complaint about the database: what is wrong, and what to do.
 type Unfit struct{ Problem, Fix string }
@@ -61,11 +73,15 @@ func (s *Store) Inspect(ctx context.Context, v Versions) error {
 	if owned > 0 {
 		unfit(own, "role %s owns %d tables or indexes, and an owner can lift row-level security", role, owned)
 	}
-	member := false
+	member, operator := false, false
 	for _, g := range groups {
-		if g == gatewayRole {
+		switch g {
+		case gatewayRole:
 			member = true
-		} else {
+		case operatorRole:
+			operator = true
+			unfit(own, "role %s is an operator's, for commands, and may do what the gateway never should", role)
+		default:
 			unfit("take it out of that role: `revoke "+g+" from "+role+"`", "role %s is a member of %s and could become it", role, g)
 		}
 	}
@@ -79,7 +95,7 @@ func (s *Store) Inspect(ctx context.Context, v Versions) error {
 		return errors.Join(all...)
 	}
 	if !member {
-		if !super {
+		if !super && !operator {
 			unfit("`grant portalgate_gateway to "+role+"`", "role %s is not a member of portalgate_gateway", role)
 		}
 		return errors.Join(all...)
