@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -104,6 +105,10 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	}
 	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
 	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
+	if p, ok := errors.AsType[*portal.Problem](err); ok && p.Kind == portal.ProblemSessionRequired && strings.HasPrefix(r.URL.Path, wellKnown) {
+		// Browsers ask for a name that nobody has, before they believe an answer to one of these (RFC 8615).
+		err = &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is nothing at this address."}
+	}
 	if err != nil {
 		h.w.site.Fail(w, r, v, err)
 		return
@@ -137,6 +142,8 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	p.told.id = id
 	p.facts, p.way = res.Facts, wayKnown
 }
+
+const wellKnown = "/.well-known/"
 
 // wire is what Caddy knows of a request's way here.
 func (h *Handler) wire(r *http.Request) admission.Wire {

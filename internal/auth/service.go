@@ -82,9 +82,10 @@ const RuleCodes = "codes_sent"
 const (
 	publicWrong = "The e-mail address or password is not correct. After several tries we pause sign-in for a while and tell the owner by mail."
 	// PublicPause is what everybody reads while a purse rests.
-	PublicPause = "There were several tries with a password that is not right, so sign-in rests for a while."
-	publicBusy  = "Many people are signing in. You are next in a few seconds; keep this page open."
-	publicDown  = "Signing in is not possible at the moment. Please try again in a few minutes."
+	PublicPause  = "There were several tries with a password that is not right, so sign-in rests for a while."
+	publicMailed = "Or use the link we have mailed to you." // whether or not the address is anybody's
+	publicBusy   = "Many people are signing in. You are next in a few seconds; keep this page open."
+	publicDown   = "Signing in is not possible at the moment. Please try again in a few minutes."
 )
 
 func wrong() error {
@@ -93,10 +94,6 @@ func wrong() error {
 
 func input(field, public string) error {
 	return &portal.Problem{Kind: portal.ProblemInput, Field: field, Public: public}
-}
-
-func rests(d time.Duration) error {
-	return &portal.Problem{Kind: portal.ProblemLimit, Public: PublicPause, RetryAfter: d, Rule: RuleLockout}
 }
 
 // troubled turns what the packages below return into what a person may read.

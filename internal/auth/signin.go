@@ -175,7 +175,16 @@ func (s *Service) check(ctx context.Context, g *guess) (opened []store.Account, 
 func (s *Service) pause(t *portal.Tenant, c portal.Client, g *guess) error {
 	s.tallies.add(t.ID, c, refusedByRest)
 	wait, _ := g.try.Lockout.Resting(c.At)
-	return rests(wait)
+	return g.rests(wait)
+}
+
+// rests is the answer while a purse rests. The strangers' has a mail to the owner behind it.
+func (g *guess) rests(d time.Duration) error {
+	p := &portal.Problem{Kind: portal.ProblemLimit, Public: PublicPause, RetryAfter: d, Rule: RuleLockout}
+	if g.device == "" && g.session == "" {
+		p.Instead = publicMailed
+	}
+	return p
 }
 
 // refuse is the answer to everything but the right password of somebody who may be here. A failure of a known person
@@ -224,7 +233,7 @@ func (g *guess) firstRest(r portal.LockoutRule) bool {
 // answer is what everybody hears of a failure.
 func (g *guess) answer(c portal.Client) error {
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
-		return rests(wait)
+		return g.rests(wait)
 	}
 	return wrong()
 }

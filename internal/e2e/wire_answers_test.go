@@ -37,6 +37,12 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 		{"GET /orders", "Accept: application/json\r\n", 401, "", "application/problem+json", "session_required"},
 		{"GET /orders", "Accept: text/html\r\nSec-Fetch-Mode: cors\r\n", 401, "", "application/problem+json", "session_required"},
 		{"POST /orders", "Accept: text/html\r\n", 401, "", "application/problem+json", "session_required"},
+		{"POST /orders", "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n", 401, "", "application/problem+json", "session_required"},
+		{"POST /orders", "Content-Type: application/x-www-form-urlencoded\r\nAccept: application/json\r\n", 401, "", "application/problem+json", "session_required"},
+		{"POST /orders", "Content-Type: application/x-www-form-urlencoded\r\n", 401, "", "application/problem+json", "session_required"},
+		{"POST /orders", "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n", 401, "", "text/html; charset=utf-8", ""},
+		{"GET /.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200", "Accept: text/html\r\n", 404, "", "text/html; charset=utf-8", ""},
+		{"GET /.well-known/openid-configuration", "", 404, "", "application/problem+json", "not_found"},
 		{"DELETE /orders", "", 401, "", "application/problem+json", "session_required"},
 		{"GET /orders", "Cookie: portalgate=x.y.z\r\n", 401, "", "application/problem+json", "session_required"},
 		{"GET /orders", "Cookie: portalgate=a; portalgate=b\r\n", 401, "", "application/problem+json", "session_required"},
@@ -74,6 +80,12 @@ func TestARequestWithoutASessionIsAnsweredAsItCanUse(t *testing.T) {
 					Code, LoginURL string
 				} `json:"extensions"`
 			} `json:"errors"`
+		}
+		if strings.HasPrefix(c.kind, "text/html") {
+			if a.header.Get("Content-Type") != c.kind || !strings.Contains(a.body, "<h1>") {
+				t.Error(what)
+			}
+			continue
 		}
 		if err := json.Unmarshal([]byte(a.body), &body); err != nil {
 			t.Errorf("%s: %v", what, err)

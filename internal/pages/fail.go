@@ -68,7 +68,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 	if p.Kind == portal.ProblemSessionExpired && v.Tenant != nil {
 		// The session is over for certain, and what the browser holds of it is of no use any more. A request that a page
 		// made in the background leaves the next page something to say so by, for its own answer nobody may read.
-		if seen(r, v) {
+		if s.seen(r, v) {
 			v.Jar.Drop(h)
 		} else {
 			v.Jar.DropRefresh(h)
@@ -88,16 +88,24 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, v Visit, err error) 
 		see(w, r, s.loginURL(r, p.Kind == portal.ProblemSessionExpired))
 	case p.Kind == portal.ProblemMFARequired && (v.Wants == WantsPage || formPosted(r) && strings.HasPrefix(r.URL.Path, s.Prefix+"/")):
 		see(w, r, s.secondURL(place{ReturnTo: s.wayBack(r, v)}))
-	case seen(r, v):
+	case s.seen(r, v):
 		s.failPage(w, r, v, p, status, ref)
 	default:
 		s.failData(w, r, v, p, status, ref)
 	}
 }
 
-// seen says whether a person sees the answer as a page.
-func seen(r *http.Request, v Visit) bool {
-	return v.Wants != WantsGraphQL && (v.Wants == WantsPage || r.Method == http.MethodPost && formPosted(r))
+// seen says whether a person sees the answer as a page. What a form sends a script may send too: the browser says which
+// it was, and where it does not, what is asked for.
+func (s *Site) seen(r *http.Request, v Visit) bool {
+	if v.Wants == WantsGraphQL || v.Wants == WantsPage || r.Method != http.MethodPost || !formPosted(r) {
+		return v.Wants == WantsPage
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "text/html") || strings.HasPrefix(r.URL.Path, s.Prefix+"/") && !strings.Contains(accept, "json")
 }
 
 // wayBack is where somebody goes on who must show a second step first. A form is not sent anew: its page is shown again.
@@ -142,9 +150,9 @@ func (s *Site) loginURL(r *http.Request, ended bool) string {
 
 func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *portal.Problem, status int, ref string) {
 	data := struct {
-		Words, Link, LinkText, Wait string
-		When                        *moment
-	}{Words: p.Public, Link: "/", LinkText: "To the portal"}
+		Words, Link, LinkText, Wait, Instead string
+		When                                 *moment
+	}{Words: p.Public, Link: "/", LinkText: "To the portal", Instead: p.Instead}
 	switch {
 	case v.Tenant == nil || status == http.StatusMisdirectedRequest:
 		data.Link = ""
@@ -211,7 +219,7 @@ func (s *Site) failData(w http.ResponseWriter, r *http.Request, v Visit, p *port
 	}
 	words := p.Public
 	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
-		words += " Please try again in " + length(roundUpMinutes(p.RetryAfter)) + "."
+		words = strings.TrimSpace(words + " Please try again in " + length(roundUpMinutes(p.RetryAfter)) + ". " + p.Instead)
 	}
 	body := refusal{Code: p.Kind, Detail: words, Field: p.Field, Reference: ref, Status: status, Title: title, Type: "about:blank"}
 	if status == http.StatusUnauthorized {

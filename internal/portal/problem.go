@@ -34,6 +34,7 @@ type Problem struct {
 	Public     string // one sentence, or two; says what to do
 	Field      string // the form field it belongs to, if any
 	RetryAfter time.Duration
+	Instead    string // what helps at once, said after when to try again
 	Rule       string // the limit that refuses, for operators alone
 	Err        error
 }
