@@ -304,7 +304,7 @@ func (s *Service) goOn(ctx context.Context, x *store.Tx, t *portal.Tenant, c por
 	} else if err != nil {
 		return nil, err
 	}
-	grant, ended, err := s.begin(ctx, x, t, c, at, p.user(), previous)
+	grant, ended, err := s.begin(ctx, x, t, c, at, p.user(), previous, nil)
 	out.Grant = &grant
 	if err == nil && trust && t.MFA.Remember {
 		err = x.TrustDevice(ctx, grant.Session.Device, c.At.Add(portal.RememberDevice))

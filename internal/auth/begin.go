@@ -28,8 +28,10 @@ func (s *Service) grace(at portal.Attempt, sit portal.Situation) time.Time {
 const manyFailures = portal.FreeFailures - 1
 
 // begin makes the session of a finished sign-in in the caller's transaction: the device is known from here on, the
-// session that this browser had before is over (LOG-04), and the trail says so.
-func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID) (session.Grant, []portal.SessionID, error) {
+// session that this browser had before is over (LOG-04), and the trail says so. One that goes on from another, where
+// nothing but the password was asked for, is no fresher than that and ends no later: a stolen password would otherwise
+// keep the second proof of a stolen session fresh for ever.
+func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID, from *portal.Session) (session.Grant, []portal.SessionID, error) {
 	met, err := s.meet(ctx, x, t, c, u.ID)
 	if err != nil {
 		return session.Grant{}, nil, err
@@ -42,7 +44,11 @@ func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 			ended = append(ended, previous)
 		}
 	}
-	grant, over, err := s.Sessions.Begin(ctx, x, t, c, session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown, MFAAt: secondAt(at, c.At)})
+	b := session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown, MFAAt: secondAt(at, c.At)}
+	if from != nil {
+		b.MFAAt, b.End = from.MFAAt, from.End
+	}
+	grant, over, err := s.Sessions.Begin(ctx, x, t, c, b)
 	if err != nil {
 		return session.Grant{}, nil, err
 	}

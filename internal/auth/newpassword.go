@@ -27,7 +27,7 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 		return session.Grant{}, err
 	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Verified: true, Shown: ses.AMR, Remember: ses.Remember}
-	out, err := s.replace(ctx, t, c, at, portal.Situation{MFA: portal.MFAOff}, opened, wanted)
+	out, err := s.replace(ctx, t, c, at, portal.Situation{MFA: portal.MFAOff}, opened, wanted, &ses)
 	if err != nil { // the current password was right: whatever went wrong was no guess
 		return session.Grant{}, errors.Join(err, s.giveBack(ctx, t, c, &g))
 	}
@@ -132,13 +132,13 @@ func (s *Service) FinishPassword(ctx context.Context, t *portal.Tenant, c portal
 	}
 	token, _ := secret.ParseToken(attempt) // waiting has parsed it
 	at.Expired = false
-	return s.replace(ctx, t, c, at, w.situation, rows, wanted, token.Digest(secret.KindAttempt, string(t.ID)))
+	return s.replace(ctx, t, c, at, w.situation, rows, wanted, nil, token.Digest(secret.KindAttempt, string(t.ID)))
 }
 
 // replace sets a password on rows of one person, the first of which this is about, and in the same transaction ends
 // all that hung on the old one: every session, every sign-in under way, every other known device (REC-05). A new
-// session begins here, or the sign-in goes on waiting for a second proof that its person must add first.
-func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, sit portal.Situation, rows []store.Account, wanted password.Prepared, spend ...secret.Digest) (Outcome, error) {
+// session begins here, from the one in which the password was changed, or the sign-in goes on waiting for a second proof that its person must add first.
+func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client, at portal.Attempt, sit portal.Situation, rows []store.Account, wanted password.Prepared, from *portal.Session, spend ...secret.Digest) (Outcome, error) {
 	made, err := s.hashes(ctx, wanted, len(rows))
 	if err != nil {
 		return Outcome{}, err
@@ -178,7 +178,7 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 			at.ID, at.CreatedAt, at.ExpiresAt = portal.AttemptID(portal.FormatID(secret.NewID())), c.At, c.At.Add(s.Policy.AttemptLife)
 			return x.PutAttempt(ctx, at, token.Digest(secret.KindAttempt, string(t.ID)))
 		}
-		grant, more, err := s.begin(ctx, x, t, c, at, account.User, "")
+		grant, more, err := s.begin(ctx, x, t, c, at, account.User, "", from)
 		out.Grant, ended = &grant, append(over, more...)
 		return err
 	})

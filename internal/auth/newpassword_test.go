@@ -355,6 +355,31 @@ func TestAPersonOfTwoCompaniesChoosesAndHasOnePassword(t *testing.T) {
 	trailed(t, h, tenant, "LOGIN ok 203.0.113.7", "COMPANY_CHOSEN ok 203.0.113.7", "PASSWORD_CHANGE ok 203.0.113.7", "LOGIN ok 203.0.113.7", "LOGIN ok 203.0.113.8", "LOGIN_FAILED refused 203.0.113.9")
 }
 
+// SES-09, REF-05: a change of password shows nothing but the password, so the session that goes on from it is no fresher
+// than the one before, and ends no later.
+func TestAChangeOfPasswordShowsNoSecondStep(t *testing.T) {
+	t.Parallel()
+	h := testenv.NewHouse(t, testenv.Plan{})
+	tenant := testenv.Tenant(t)
+	h.Person(t, tenant, testenv.Visitor{})
+	b, _, _ := withApp(t, h, &tenant, "ann@buyer.example")
+	before, _ := b.session(t)
+	h.Clock.Advance(portal.FreshFor - time.Minute)
+	grant, err := h.Auth.ChangePassword(t.Context(), &tenant, b.client(), before, testenv.Password, fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.take(grant)
+	after, ok := b.session(t)
+	if !ok || after.ID == before.ID || !after.MFAAt.Equal(before.MFAAt) || !after.End.Equal(before.End) || portal.JoinAMR(after.AMR) != portal.JoinAMR(before.AMR) {
+		t.Errorf("from %+v it goes on as %+v", before, after)
+	}
+	h.Clock.Advance(2 * time.Minute)
+	if _, err := h.Auth.ChangePassword(t.Context(), &tenant, b.client(), after, fresh, testenv.Password); kind(t, err) != portal.ProblemMFARequired {
+		t.Errorf("with an app that was shown eleven minutes ago: %v", err)
+	}
+}
+
 // Rows are joined only when the password opens each; a temporary password among them must go first.
 func TestRowsOfOneAddressAreJoinedByThePasswordThatOpensThem(t *testing.T) {
 	t.Parallel()

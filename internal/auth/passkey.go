@@ -149,7 +149,7 @@ func (s *Service) Enter(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err := x.SetByMail(ctx, users(rows), false); err != nil {
 			return err
 		}
-		grant, over, err := s.begin(ctx, x, t, c, at, rows[0].User, previous)
+		grant, over, err := s.begin(ctx, x, t, c, at, rows[0].User, previous, nil)
 		out.Grant, ended = &grant, over
 		return err
 	})
