@@ -122,11 +122,16 @@ func rawPath(r *http.Request) (string, error) {
 	if r.URL.EscapedPath() != target {
 		return "", bad
 	}
-	// A segment that is a dot or two in any encoding; a byte that ends a string or a line in some program.
+	// A segment that is a dot or two in any encoding, also to a program that cuts blanks off; a byte that ends a string or
+	// a line in some program.
 	segment := make([]byte, 0, 8)
 	plain := true
 	end := func() bool {
-		dots := len(segment) > 0 && len(segment) <= 2 && strings.Trim(string(segment), ".") == ""
+		dots := false
+		if len(segment) > 0 && segment[0] == '.' {
+			trimmed := strings.TrimRight(string(segment), " ")
+			dots = trimmed == "." || trimmed == ".."
+		}
 		segment = segment[:0]
 		return !dots
 	}

@@ -94,7 +94,7 @@ func TestAPathMeansOneThing(t *testing.T) {
 		"http://acme.localhost/graphql": refused, "http://globex.portal.test/graphql": refused, "*": refused, "/public/x/..//../graphql": refused,
 
 		"/public/x": public, "/public/": protected, "/public": protected, "/Public/x": protected, "/public/x?a=/../b": public, "/favicon.ico": public, "/favicon.ico/": protected, "/favicon.ico/x": protected, "/favicon.icon": protected,
-		"/public/a%2fb": public, "/public//x": public, "/public/x;y=1": public, "/public/%41": public, "/public/...": public, "/public/..x": public, "/public/x..": public, "/public/%2e%2e": refused, "/public/%252e%252e/x": refused, "/public/%25": public, "/public/100%25": public, "/public/%2525": refused,
+		"/public/a%2fb": public, "/public//x": public, "/public/x;y=1": public, "/public/%41": public, "/public/...": public, "/public/..%20/orders": refused, "/public/%2e.%20%20": refused, "/public/.%20": refused, "/public/x..%20y": public, "/public/..x": public, "/public/x..": public, "/public/%2e%2e": refused, "/public/%252e%252e/x": refused, "/public/%25": public, "/public/100%25": public, "/public/%2525": refused,
 
 		"/graphql": graphql, "/graphql/x/y": graphql, "/graphqlx": protected, "/x/graphql": protected, "/graphql./": graphql, "/graphql.": graphql, "/graphql%20": graphql, "/GRAPHQL/X": graphql, "/graph%71l": graphql, "/%2fgraphql": graphql,
 		"/billing/x": mfa, "/billing": mfa, "/BILLING/x": mfa, "/billing//x": mfa, "/billing%2fx": mfa, "/billingx": protected, "/bill%69ng/x;a": mfa, "/admin": mfa, "/Admin": mfa, "/admin/": mfa, "/admin/x": protected, "/admin;x": mfa,

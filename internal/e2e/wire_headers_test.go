@@ -22,7 +22,7 @@ var lies = []string{
 	"X-Forwarded-Method: f0rged", "X-Forwarded-Server: f0rged", "X-Forwarded-User: f0rged", "X-Forwarded-Email: f0rged", "X-Forwarded-Groups: f0rged", "X_Forwarded_Proto: f0rged", "X.Forwarded.For: f0rged", "X-Forwarded_Host: f0rged",
 	"X-Real-IP: f0rged", "True-Client-IP: f0rged", "CF-Connecting-IP: f0rged", "X-Client-IP: f0rged", "X-Original-URL: /f0rged", "X-Rewrite-URL: /f0rged", "X-HTTP-Method-Override: f0rged", "X-Method-Override: f0rged", "Remote-User: f0rged", "X-Auth-Request-User: f0rged", "X-Authentik-Username: f0rged",
 	"Authorization: Bearer f0rged", "authorization: Basic f0rged\r\nAuthorization: f0rged", "Proxy-Authorization: f0rged", "Proxy: f0rged", "HTTP2-Settings: f0rged",
-	"X-Tenant-ID: globex", "User-Agent: kube-probe/1.0", "User-Agent: GoogleHC/1.0", // TEN-04; CVE-2026-34457
+	"X-Tenant-ID: f0rged", "X-User-Id: f0rged", "x_username: f0rged", "Cf-Access-Jwt-Assertion: f0rged", "X-Goog-Iap-Jwt-Assertion: f0rged", "X-Amzn-Oidc-Data: f0rged", "X-Ms-Client-Principal: f0rged", "Tailscale-User-Login: f0rged", "Impersonate-User: f0rged", "X-Envoy-Original-Path: f0rged", "X-Middleware-Subrequest: f0rged", "X-Scheme: f0rged", "Front-End-Https: f0rged", "User-Agent: kube-probe/1.0", "User-Agent: GoogleHC/1.0", // TEN-04; CVE-2026-34457
 	"Cookie: portalgate=f0rged", "Cookie: __Host-portalgate=f0rged; __Host-portalgate-refresh=f0rged", "Cookie: PORTALGATE=f0rged", "Cookie: portalgate-refresh=f0rged; portalgate-device=f0rged; portalgate-attempt=f0rged",
 }
 

@@ -13,11 +13,14 @@ var claims = map[string]bool{
 	"xrealip": true, "trueclientip": true, "cfconnectingip": true, "cfconnectingipv6": true, "xclientip": true, "clientip": true, "xclusterclientip": true, "fastlyclientip": true,
 	"xrewriteurl": true, "xhttpmethodoverride": true, "xmethodoverride": true, "xhttpmethod": true,
 	"remoteuser": true, "remoteemail": true, "remotename": true, "remotegroups": true, "xwebauthuser": true,
+	"xtenantid": true, "xuserid": true, "xusername": true, "xuseremail": true, "xauthuser": true, "xproxyuser": true,
+	"xhost": true, "xscheme": true, "xurlscheme": true, "frontendhttps": true,
 	"clientcert": true, "clientcertchain": true, "http2settings": true,
 }
 
 // families are how the names of such headers begin, where there are many.
-var families = []string{"xforwarded", "xauthrequest", "xauthentik", "xoriginal", "xremote", "xclientcert", "xsslclient", "sslclient"}
+var families = []string{"xforwarded", "xauthrequest", "xauthentik", "xoriginal", "xremote", "xclientcert", "xsslclient", "sslclient",
+	"cfaccess", "xgoogiap", "xgoogauthenticated", "xamznoidc", "xmsclientprincipal", "xmstoken", "tailscaleuser", "impersonate", "xenvoy", "xazure", "xmiddleware"}
 
 func claim(name string) bool {
 	f := fold(name)
@@ -124,6 +127,8 @@ func suspect(name string) bool {
 	switch c := name[0] | 0x20; c {
 	case 's':
 		return len(name) > 1 && name[1]|0x20 == 's'
+	case 'i':
+		return len(name) > 1 && name[1]|0x20 == 'm'
 	case 'a', 'p', 'f', 'x', 't', 'c', 'r', 'h':
 		switch name {
 		case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie",

@@ -15,9 +15,11 @@ func TestAClientsClaimsAreRemoved(t *testing.T) {
 		"X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token", "X-Forwarded", "X-Forwarded-Client-Cert", "X_Forwarded_Proto", "X-Forwarded_For", "X.Forwarded.Host", "-X-Forwarded-For",
 		"X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "Client-Ip", "X-Original-Url", "X-Original-Uri", "X-Original-Forwarded-For", "X-Rewrite-Url", "X-Http-Method-Override", "X-Method-Override",
 		"Remote-User", "X-Remote-User", "X-Auth-Request-User", "X-Auth-Request-Email", "X-Authentik-Username", "X-Webauth-User", "Ssl-Client-Verify", "X-Ssl-Client-Cn", "Client-Cert", "Http2-Settings", "Proxy",
+		"X-Tenant-Id", "X-User-Id", "X-Username", "X-Auth-User", "X-Proxy-User", "X-Host", "X-Scheme", "X-Url-Scheme", "Front-End-Https", "Cf-Access-Jwt-Assertion", "X-Goog-Iap-Jwt-Assertion",
+		"X-Goog-Authenticated-User-Email", "X-Amzn-Oidc-Data", "X-Ms-Client-Principal", "Tailscale-User-Login", "Impersonate-User", "X-Envoy-External-Address", "X-Azure-Clientip", "X-Middleware-Subrequest",
 		"authorization", "REMOTE_USER", "remote.user", "_Authorization",
 	}
-	kept := []string{"Accept", "Content-Type", "X-Requested-With", "X-Csrf-Token", "Sec-Fetch-Site", "Range", "If-None-Match", "Traceparent", "Apollo-Require-Preflight", "X-Forward", "Remote", "Referer", "Host-Name", "User-Agent", "Priority"}
+	kept := []string{"Accept", "Content-Type", "X-Requested-With", "X-Csrf-Token", "Sec-Fetch-Site", "Range", "If-None-Match", "If-Modified-Since", "Traceparent", "Apollo-Require-Preflight", "X-Forward", "Remote", "Referer", "Host-Name", "User-Agent", "Priority"}
 	r := &http.Request{Header: http.Header{}}
 	for _, name := range append(slices.Clone(lies), kept...) {
 		r.Header[name] = []string{"x"}
