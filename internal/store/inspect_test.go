@@ -61,7 +61,8 @@ func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
 		{"superuser", "superuser in role portalgate_gateway", "is a superuser", "create role app login"},
 		{"bypasser", "bypassrls in role portalgate_gateway", "bypasses row-level security", "create role app login"},
 		{"creator", "createrole in role portalgate_gateway", "may create roles or databases", "create role app login"},
-		{"other", "in role portalgate_gateway, portalgate_operator", "is a member of portalgate_operator", "revoke portalgate_operator from"},
+		{"other", "in role portalgate_gateway, portalgate_operator", "is an operator's, for commands", "create role app login"},
+		{"reporter", "in role portalgate_gateway, pg_read_all_stats", "is a member of pg_read_all_stats", "revoke pg_read_all_stats from"},
 	} {
 		address := login(t, c.name, c.attributes)
 		if err := inspect(t, address, versions); err == nil || !strings.Contains(err.Error(), c.reason) || !strings.Contains(err.Error(), c.mend) {
