@@ -334,7 +334,8 @@ func TestWhatMattersNeedsTheStrongestWithinTenMinutes(t *testing.T) {
 		_, password := h.Auth.ChangePassword(t.Context(), &tenant, x.client(), ses, "not the password", "Green pallet trucks at dusk")
 		_, address := h.Auth.AskAddress(t.Context(), &tenant, x.client(), ses, "ann2@buyer.example", "not the password")
 		_, others := h.Auth.EndOthers(t.Context(), &tenant, x.client(), ses)
-		return map[string]error{"another password": password, "another address": address, "ending the others": others,
+		renaming := h.Auth.Rename(t.Context(), &tenant, x.client(), ses, portal.FactorID(nobodys), "Telephone")
+		return map[string]error{"another name of a second step": renaming, "another password": password, "another address": address, "ending the others": others,
 			"ending one": h.Auth.EndSession(t.Context(), &tenant, x.client(), ses, nobodys)}
 	}
 	h.Clock.Advance(portal.FreshFor)

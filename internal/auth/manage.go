@@ -64,7 +64,8 @@ func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Cli
 	return codes, err
 }
 
-// Rename gives a factor another name.
+// Rename gives a factor another name, after its owner has shown that it is them: a thief who calls their own passkey like
+// the owner's has it overlooked, and the owner's removed (SES-09).
 func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID, name string) error {
 	name, err := factorName(name)
 	if err == nil && name == "" {
@@ -73,7 +74,7 @@ func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return err
 	}
-	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+	return s.manage(ctx, t, c, ses, func(x *store.Tx, _ *party) error {
 		ok, err := x.RenameFactor(ctx, ses.User, id, name)
 		if err == nil && !ok {
 			err = errNoFactor
