@@ -227,7 +227,7 @@ func (s *Service) AskAddress(ctx context.Context, t *portal.Tenant, c portal.Cli
 		if err := x.ReturnTry(ctx, g.email, g.device); err != nil {
 			return err
 		}
-		if err := s.post(ctx, x, t, portal.Letter{Kind: portal.LetterNewAddress, User: u.ID, To: email, Language: u.Language, Facts: asked(c, nil)}); err != nil {
+		if err := s.post(ctx, x, t, portal.Letter{Kind: portal.LetterNewAddress, User: u.ID, To: email, Language: u.Language, Facts: asked(c, map[string]string{factStamp: stampOf(rows[0])})}); err != nil {
 			return err
 		}
 		return x.Record(ctx, portal.Activity{Verb: portal.VerbAddressAsked, User: u.ID, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok",

@@ -287,7 +287,11 @@ func TestAnAddressChangesWhenTheNewMailboxIsProvedAndTheOldOneMayUndoIt(t *testi
 			t.Errorf("%s with the old password: %v", email, err)
 		}
 	}
-	again := one(t, h.Courier(t, tenant.ID), portal.LetterRecover)
+	mails := h.Courier(t, tenant.ID)
+	if told := ofKind(mails, portal.LetterUndone); len(mails) != 2 || len(told) != 1 || told[0].To != "new@buyer.example" {
+		t.Errorf("of %d mails these say that the change was taken back: %+v", len(mails), told)
+	}
+	again := ofKind(mails, portal.LetterRecover)[0]
 	if again.To != "ann@buyer.example" {
 		t.Fatalf("the way back goes to %s", again.To)
 	}
