@@ -175,8 +175,12 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
-		ticket, _, err := s.spend(ctx, x, t, raw, p)
+		ticket, now, err := s.spend(ctx, x, t, raw, p)
 		if err != nil {
+			return err
+		}
+		now = slices.DeleteFunc(now, func(a store.Account) bool { return !slices.Contains(users(rows), a.User.ID) })
+		if err := s.forfeit(ctx, x, now); err != nil {
 			return err
 		}
 		if ended, err = s.renew(ctx, x, rows, made, users(rows), nil); err != nil {
