@@ -28,9 +28,9 @@ func (s *Service) grace(at portal.Attempt, sit portal.Situation) time.Time {
 const manyFailures = portal.FreeFailures - 1
 
 // begin makes the session of a finished sign-in in the caller's transaction: the device is known from here on, the
-// session that this browser had before is over (LOG-04), and the trail says so.
-func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID) (session.Grant, []portal.SessionID, error) {
-	met, err := s.meet(ctx, x, t, c, u.ID)
+// session that this browser had before is over (LOG-04), and the trail says so. anew: the device gets another identifier.
+func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID, anew bool) (session.Grant, []portal.SessionID, error) {
+	met, err := s.meet(ctx, x, t, c, append([]portal.UserID{u.ID}, at.Users...), anew)
 	if err != nil {
 		return session.Grant{}, nil, err
 	}

@@ -282,7 +282,7 @@ func (s *Service) TryNow(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if err != nil {
 			return err
 		}
-		met, err := s.meet(ctx, x, t, c, rows[0].User.ID)
+		met, err := s.meet(ctx, x, t, c, users(rows), false)
 		if err != nil {
 			return err
 		}
