@@ -304,9 +304,10 @@ func (s *Service) goOn(ctx context.Context, x *store.Tx, t *portal.Tenant, c por
 	} else if err != nil {
 		return nil, err
 	}
-	grant, ended, err := s.begin(ctx, x, t, c, at, p.user(), previous, nil)
+	trust = trust && t.MFA.Remember
+	grant, ended, err := s.begin(ctx, x, t, c, at, p.user(), before{previous: previous, anew: trust})
 	out.Grant = &grant
-	if err == nil && trust && t.MFA.Remember {
+	if err == nil && trust {
 		err = x.TrustDevice(ctx, grant.Session.Device, c.At.Add(portal.RememberDevice))
 	}
 	return ended, err

@@ -27,26 +27,33 @@ func (s *Service) grace(at portal.Attempt, sit portal.Situation) time.Time {
 // manyFailures before a good sign-in are worth a word to the owner: one more, and the password would have rested.
 const manyFailures = portal.FreeFailures - 1
 
+// before is what a browser had when its session begins.
+type before struct {
+	previous portal.SessionID // a session that is over now
+	anew     bool             // the device gets another identifier
+	// The session that this one goes on from, where nothing but the password was asked for: it is no fresher than that and
+	// ends no later. A stolen password would otherwise keep the second proof of a stolen session fresh for ever.
+	from *portal.Session
+}
+
 // begin makes the session of a finished sign-in in the caller's transaction: the device is known from here on, the
-// session that this browser had before is over (LOG-04), and the trail says so. One that goes on from another, where
-// nothing but the password was asked for, is no fresher than that and ends no later: a stolen password would otherwise
-// keep the second proof of a stolen session fresh for ever.
-func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, previous portal.SessionID, from *portal.Session) (session.Grant, []portal.SessionID, error) {
-	met, err := s.meet(ctx, x, t, c, u.ID)
+// session that this browser had before is over (LOG-04), and the trail says so.
+func (s *Service) begin(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, at portal.Attempt, u portal.User, was before) (session.Grant, []portal.SessionID, error) {
+	met, err := s.meet(ctx, x, t, c, append([]portal.UserID{u.ID}, at.Users...), was.anew)
 	if err != nil {
 		return session.Grant{}, nil, err
 	}
 	var ended []portal.SessionID
-	if previous != "" {
-		if ok, err := x.EndSession(ctx, previous, portal.EndReplaced); err != nil {
+	if was.previous != "" {
+		if ok, err := x.EndSession(ctx, was.previous, portal.EndReplaced); err != nil {
 			return session.Grant{}, nil, err
 		} else if ok {
-			ended = append(ended, previous)
+			ended = append(ended, was.previous)
 		}
 	}
 	b := session.Beginning{User: u, Choices: at.Users, Device: met.ID, Remember: at.Remember, AMR: at.Shown, MFAAt: secondAt(at, c.At)}
-	if from != nil {
-		b.MFAAt, b.End = from.MFAAt, from.End
+	if was.from != nil {
+		b.MFAAt, b.End = was.from.MFAAt, was.from.End
 	}
 	grant, over, err := s.Sessions.Begin(ctx, x, t, c, b)
 	if err != nil {

@@ -46,6 +46,15 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 	case portal.LetterVerify:
 		return s.departVerify(ctx, x, t, l, n)
 	}
+	// In the person's turn: of what is being taken back at this moment no way back must be mailed that nobody voids.
+	if err := x.TakeTurns(ctx, []portal.UserID{l.User}); err != nil {
+		return departure{}, err
+	}
+	if _, err := x.Queued(ctx, l.ID); errors.Is(err, store.ErrNone) {
+		return dropped("overtaken"), nil
+	} else if err != nil {
+		return departure{}, err
+	}
 	a, err := x.Account(ctx, l.User)
 	if errors.Is(err, store.ErrNone) {
 		return dropped("the person is gone"), nil
@@ -64,6 +73,11 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 		}
 		return s.mint(ctx, x, n, a, portal.PurposeInvite, "/register", mintage{})
 	case portal.LetterNewAddress:
+		// Whoever asked had shown what opens the account, as it stood then. A thief's own mailbox may be slow to take the mail
+		// until the owner has thrown them out; a link that is made then would take the account away again (REC-05, REC-11).
+		if l.facts[factStamp] != stampOf(a) {
+			return dropped("the account is another by now"), nil
+		}
 		taken, err := x.People(ctx, l.to)
 		if err != nil {
 			return departure{}, err
@@ -74,20 +88,21 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 		}
 		return s.mint(ctx, x, n, a, portal.PurposeNewAddress, "/verify-email", mintage{})
 	case portal.LetterOldAddress:
-		return s.mint(ctx, x, n, a, portal.PurposeUndo, "/undo", mintage{keep: true})
+		// Whatever the account is by now: the thief must not be able to make this link void by a change more.
+		return s.mint(ctx, x, n, a, portal.PurposeUndo, "/undo", mintage{keep: true, since: l.CreatedAt})
 	case portal.LetterRecovery:
 		return s.departWarning(ctx, x, l, n, a)
 	case portal.LetterPaused:
 		return s.mint(ctx, x, n, a, portal.PurposeTryNow, "/try-now", mintage{})
-	case portal.LetterKnown, portal.LetterCode, portal.LetterTest:
+	case portal.LetterKnown, portal.LetterCode, portal.LetterTest, portal.LetterUndone:
 		if n.Code = l.facts["code"]; l.Kind == portal.LetterCode {
 			n.Valid = l.Expires.Sub(x.Now())
 		}
 		return departure{note: n}, nil
 	}
-	m := mintage{keep: true}
-	if id := l.facts[factFactor]; id != "" {
-		m.content = map[string]string{factFactor: id}
+	m := mintage{keep: true, since: l.CreatedAt}
+	if l.facts[factFirst] != "" {
+		m.content = map[string]string{factFirst: l.facts[factFirst]}
 	}
 	return s.mint(ctx, x, n, a, portal.PurposeNotMe, "/not-me", m)
 }
@@ -128,7 +143,13 @@ type mintage struct {
 	browser string            // who has asked; empty: any browser may come
 	content map[string]string // what is to be done, sealed
 	keep    bool              // older ones stay good
+	since   time.Time         // when that was done which it takes back; zero: it takes nothing back
 }
+
+// factStamp is how an account stood when a letter was asked for; no mail says it.
+const factStamp = "stamp"
+
+func stampOf(a store.Account) string { return fmt.Sprintf("%x", a.Stamp()) }
 
 // mint makes the ticket of a mail that is about to leave, and its link.
 func (s *Service) mint(ctx context.Context, x *store.Tx, n mail.Note, a store.Account, p portal.Purpose, path string, m mintage) (departure, error) {
@@ -136,6 +157,9 @@ func (s *Service) mint(ctx context.Context, x *store.Tx, n mail.Note, a store.Ac
 	now := x.Now()
 	t := store.NewTicket{Ticket: portal.Ticket{ID: portal.TicketID(portal.FormatID(secret.NewID())), Purpose: p, User: a.User.ID, Email: n.To, CreatedAt: now, ExpiresAt: now.Add(p.Life())},
 		Digest: token.Digest(secret.KindTicket, string(n.Tenant.ID)), Stamp: a.Stamp(), Browser: []byte(m.browser)}
+	if !m.since.IsZero() {
+		t.CreatedAt = m.since
+	}
 	if m.content != nil {
 		b, err := json.Marshal(m.content)
 		if err != nil {

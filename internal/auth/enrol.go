@@ -232,8 +232,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 			return errors.Join(err, input("code", "This was done already. Load the page again."))
 		}
 		first := len(p.usable) == 0
-		id, err := s.add(ctx, x, t, c, p, m, enrolled, name)
-		if err != nil {
+		if err := s.add(ctx, x, t, c, p, m, enrolled, name); err != nil {
 			return err
 		}
 		if out.Codes, err = s.codesAlong(ctx, x, t, c, p); err != nil {
@@ -241,7 +240,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		}
 		facts := map[string]string{"what": m.Traits().Added}
 		if first {
-			facts[factFactor] = string(id)
+			facts[factFirst] = "true"
 		}
 		if err := errors.Join(x.Settle(ctx, p.user().ID), x.UnlockCodes(ctx, p.email), s.notify(ctx, x, t, c, p.user(), portal.LetterFactor, facts)); err != nil {
 			return err
@@ -259,8 +258,8 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	return out, nil
 }
 
-// factFactor names the factor that a notice undoes; no mail says it.
-const factFactor = "factor"
+// factFirst marks the notice of a first factor, which undoes what was added from then on; no mail says it.
+const factFirst = "first"
 
 func notEnrolled(m factor.Method, err error) error {
 	var drift *factor.DriftError
@@ -285,24 +284,24 @@ func factorName(s string) (string, error) {
 }
 
 // add stores a confirmed factor.
-func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, m factor.Method, e factor.Enrolled, name string) (portal.FactorID, error) {
+func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, m factor.Method, e factor.Enrolled, name string) error {
 	f := store.Factor{Factor: portal.Factor{ID: portal.FactorID(portal.FormatID(secret.NewID())), User: p.user().ID, Kind: m.Kind(), Name: orElse(name, orElse(e.Name, m.Traits().Title)), Facts: e.Facts}, Lookup: e.Lookup}
 	if err := s.sealFactor(t.ID, &f, e.State, c.At); err != nil {
-		return "", err
+		return err
 	}
 	ok, err := x.PutFactor(ctx, f)
 	if err == nil && !ok {
 		err = input("code", "This passkey belongs to an account already.")
 	}
 	if err != nil {
-		return "", err
+		return err
 	}
 	if e.Handle != nil { // who has made a passkey needs no offer of one, also after they have removed it
 		if err := errors.Join(x.PutHandle(ctx, f.User, e.Handle), x.Offer(ctx, f.User)); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return f.ID, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
+	return x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
 }
 
 // codesAlong makes backup codes where a person has none yet.
@@ -328,6 +327,5 @@ func (s *Service) makeCodes(ctx context.Context, x *store.Tx, t *portal.Tenant, 
 	if !ok {
 		return nil, fmt.Errorf("making backup codes: %T is no list of them", ch.Show)
 	}
-	_, err = s.add(ctx, x, t, c, p, m, e, "")
-	return codes, err
+	return codes, s.add(ctx, x, t, c, p, m, e, "")
 }

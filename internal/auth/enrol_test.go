@@ -62,6 +62,78 @@ func TestTheFirstSecondStepNeedsTheMailboxOrABrowserKnownForAWeek(t *testing.T) 
 	known.addApp(t)
 }
 
+// The same for whoever swaps: an app, with it a passkey, and the app away again; and who sees to it that another notice of the
+// kind waits, or has just left, so that theirs would be counted into it.
+func TestTakingBackTheFirstSecondStepTakesWhatCameWithIt(t *testing.T) {
+	t.Parallel()
+	for name, busy := range map[string]bool{"with nothing told before": false, "after another notice of the kind": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := testenv.NewHouse(t, testenv.Plan{})
+			tenant := testenv.Tenant(t)
+			h.Person(t, tenant, testenv.Visitor{})
+			thief, k := open(h, &tenant, "198.51.100.1"), &testenv.Passkey{}
+			thief.in(t, "ann@buyer.example", testenv.Password)
+			thief.prove(t)
+			swap := func() {
+				t.Helper()
+				thief.addApp(t)
+				h.Clock.Advance(time.Second)
+				thief.addPasskey(t, k)
+				ses, _ := thief.session(t)
+				var id portal.FactorID
+				h.DB.Row(t, `select id::text from portalgate.factors where tenant_id = $1 and kind = 'totp'`, []any{tenant.ID}, &id)
+				if err := h.Auth.Remove(t.Context(), &tenant, thief.client(), ses, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			notices := func() (links []string) {
+				for _, m := range h.Courier(t, tenant.ID) {
+					if m.Kind == portal.LetterFactor && m.To == "ann@buyer.example" {
+						links = append(links, testenv.TokenIn(t, m, "/auth/not-me"))
+					}
+				}
+				return links
+			}
+			if busy { // the account had one, and the notice that it is gone waits
+				thief.addApp(t)
+				if len(notices()) != 1 {
+					t.Fatal("the owner does not hear of the first")
+				}
+				ses, _ := thief.session(t)
+				var id portal.FactorID
+				h.DB.Row(t, `select id::text from portalgate.factors where tenant_id = $1 and kind = 'totp'`, []any{tenant.ID}, &id)
+				if err := h.Auth.Remove(t.Context(), &tenant, thief.client(), ses, id); err != nil {
+					t.Fatal(err)
+				}
+				h.DB.Exec(t, `update portalgate.tickets set spent_at = created_at where tenant_id = $1`, tenant.ID) // of the first time nothing is left
+				h.Clock.Advance(2 * time.Minute)
+				thief.prove(t)
+			}
+			swap()
+			var links []string
+			for range 5 {
+				links = append(links, notices()...)
+				h.Clock.Advance(30 * time.Minute)
+			}
+			for _, link := range links {
+				if _, err := h.Auth.Disown(t.Context(), &tenant, open(h, &tenant, "203.0.113.7").client(), link); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var factors, handles int
+			h.DB.Row(t, `select (select count(*) from portalgate.factors where tenant_id = $1), (select count(*) from portalgate.second_steps where tenant_id = $1 and handle is not null)`, []any{tenant.ID}, &factors, &handles)
+			if factors != 0 || handles != 0 {
+				t.Errorf("after %d notices were answered %d second steps are left, and %d handles", len(links), factors, handles)
+			}
+			again := open(h, &tenant, "198.51.100.9")
+			if _, err := again.enter(k.Answer(t, "https://"+tenant.Canonical(), again.options(t))); kind(t, err) != portal.ProblemCredentials {
+				t.Errorf("the thief's passkey: %v", err)
+			}
+		})
+	}
+}
+
 // A later second step needs the one that is there, and taking back is for the first alone: whoever reads the mail must
 // not take away what an account has had for long.
 func TestANoticeOfALaterSecondStepTakesNothingAway(t *testing.T) {
@@ -334,7 +406,8 @@ func TestWhatMattersNeedsTheStrongestWithinTenMinutes(t *testing.T) {
 		_, password := h.Auth.ChangePassword(t.Context(), &tenant, x.client(), ses, "not the password", "Green pallet trucks at dusk")
 		_, address := h.Auth.AskAddress(t.Context(), &tenant, x.client(), ses, "ann2@buyer.example", "not the password")
 		_, others := h.Auth.EndOthers(t.Context(), &tenant, x.client(), ses)
-		return map[string]error{"another password": password, "another address": address, "ending the others": others,
+		renaming := h.Auth.Rename(t.Context(), &tenant, x.client(), ses, portal.FactorID(nobodys), "Telephone")
+		return map[string]error{"another name of a second step": renaming, "another password": password, "another address": address, "ending the others": others,
 			"ending one": h.Auth.EndSession(t.Context(), &tenant, x.client(), ses, nobodys)}
 	}
 	h.Clock.Advance(portal.FreshFor)

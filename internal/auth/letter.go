@@ -71,13 +71,18 @@ func (s *Service) post(ctx context.Context, x *store.Tx, t *portal.Tenant, l por
 }
 
 // notify tells a person about their account, at the address that the row has, at most once an hour of a kind: what comes
-// meanwhile is counted into the next one.
+// meanwhile is counted into the next one. The notice of a first factor is counted into none but its like: it undoes what was
+// added, and whoever adds one would only have to see to it that another notice waits.
 func (s *Service) notify(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User, kind portal.LetterKind, facts map[string]string) error {
 	to, err := portal.ParseEmail(u.Email)
 	if err != nil {
 		return nil // the ERP may have anything there; nobody can be told
 	}
-	return s.post(ctx, x, t, portal.Letter{Kind: kind, User: u.ID, To: to, Language: u.Language, Once: string(u.ID), Facts: asked(c, facts)})
+	once := string(u.ID)
+	if facts[factFirst] != "" {
+		once += " " + factFirst
+	}
+	return s.post(ctx, x, t, portal.Letter{Kind: kind, User: u.ID, To: to, Language: u.Language, Once: once, Facts: asked(c, facts)})
 }
 
 // asked are the facts about who asks, for a mail.

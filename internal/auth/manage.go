@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -64,7 +65,8 @@ func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Cli
 	return codes, err
 }
 
-// Rename gives a factor another name.
+// Rename gives a factor another name, after its owner has shown that it is them: a thief who calls their own passkey like
+// the owner's has it overlooked, and the owner's removed (SES-09).
 func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, id portal.FactorID, name string) error {
 	name, err := factorName(name)
 	if err == nil && name == "" {
@@ -73,7 +75,7 @@ func (s *Service) Rename(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if err != nil {
 		return err
 	}
-	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+	return s.manage(ctx, t, c, ses, func(x *store.Tx, _ *party) error {
 		ok, err := x.RenameFactor(ctx, ses.User, id, name)
 		if err == nil && !ok {
 			err = errNoFactor
@@ -131,8 +133,7 @@ func (s *Service) Distrust(ctx context.Context, t *portal.Tenant, c portal.Clien
 	return s.within(ctx, t, c.At, func(x *store.Tx) error { return x.DistrustDevices(ctx, ses.Choices) })
 }
 
-// endFactors takes every factor of a person away: what a stranger may have set up before the owner proved the mailbox
-// (REG-05), or what somebody who has lost everything can show no longer.
+// endFactors takes every factor of a person away, who has lost everything and can show none any more.
 func (s *Service) endFactors(ctx context.Context, x *store.Tx, user portal.UserID) error {
 	all, err := x.Factors(ctx, user)
 	if err != nil || len(all) == 0 {
@@ -142,34 +143,22 @@ func (s *Service) endFactors(ctx context.Context, x *store.Tx, user portal.UserI
 	for i := range all {
 		ids[i] = all[i].ID
 	}
-	_, err = x.DropFactors(ctx, ids)
-	return err
+	if _, err = x.DropFactors(ctx, ids); err != nil {
+		return err
+	}
+	return x.DropHandle(ctx, user)
 }
 
-// undoFactor takes the first factor of an account away again whose owner says in time that it was not them, with the
-// backup codes that came along. Whoever added it has learned the password, and would keep the owner out with it.
-func (s *Service) undoFactor(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, ticket store.Redeemed, rows []store.Account) error {
-	content, err := s.content(t.ID, ticket, x.Now())
-	if err != nil || content[factFactor] == "" {
-		return err
-	}
-	all, err := x.Factors(ctx, rows[0].User.ID)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(all, func(f store.Factor) bool { return string(f.ID) == content[factFactor] })
-	if i < 0 {
+// forfeit takes away what stands as a second step in rows whose mailbox is proved only now, by whichever door: somebody else
+// may have set it up there, and would keep the owner out with it (REG-05).
+func (s *Service) forfeit(ctx context.Context, x *store.Tx, rows []store.Account) error {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(a store.Account) bool { return a.User.Verified })
+	if len(rows) == 0 {
 		return nil
 	}
-	var gone []portal.FactorID
-	for _, f := range all { // what came after the first was added by whoever added the first
-		if !f.CreatedAt.Before(all[i].CreatedAt) {
-			gone = append(gone, f.ID)
-		}
+	email, err := portal.ParseEmail(rows[0].User.Email)
+	if err != nil {
+		return fmt.Errorf("address of user %s: %w", rows[0].User.ID, err)
 	}
-	if _, err := x.DropFactors(ctx, gone); err != nil {
-		return err
-	}
-	return errors.Join(x.UnlockCodes(ctx, portal.Email(ticket.Email)), x.DistrustDevices(ctx, users(rows)),
-		x.Record(ctx, portal.Activity{Verb: portal.VerbFactorRemoved, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "the owner says that it was added by somebody else"}))
+	return errors.Join(x.Disarm(ctx, users(rows)), x.DropHandle(ctx, rows[0].User.ID), x.UnlockCodes(ctx, email))
 }

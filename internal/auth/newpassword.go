@@ -178,7 +178,7 @@ func (s *Service) replace(ctx context.Context, t *portal.Tenant, c portal.Client
 			at.ID, at.CreatedAt, at.ExpiresAt = portal.AttemptID(portal.FormatID(secret.NewID())), c.At, c.At.Add(s.Policy.AttemptLife)
 			return x.PutAttempt(ctx, at, token.Digest(secret.KindAttempt, string(t.ID)))
 		}
-		grant, more, err := s.begin(ctx, x, t, c, at, account.User, "", from)
+		grant, more, err := s.begin(ctx, x, t, c, at, account.User, before{from: from})
 		out.Grant, ended = &grant, append(over, more...)
 		return err
 	})

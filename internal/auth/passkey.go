@@ -28,7 +28,7 @@ func (s *Service) finder() (finder, error) {
 
 // EnterOptions are the options of a sign-in by passkey. Nobody is named, so there is nothing that an answer could tell
 // about an account (WA-07). The question is bound to the browser by the cookie of a sign-in under way, which a browser
-// that has none is given; of one browser there is one question at a time, so that strangers fill no table.
+// that has none of ours is given (SES-04); of one browser there is one question at a time, so that strangers fill no table.
 func (s *Service) EnterOptions(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder) (show any, given *secret.Token, err error) {
 	m, err := s.finder()
 	if err != nil {
@@ -37,13 +37,19 @@ func (s *Service) EnterOptions(ctx context.Context, t *portal.Tenant, c portal.C
 	if err := s.mayEnter(ctx, t, c); err != nil {
 		return nil, nil, err
 	}
-	token, err := secret.ParseToken(h.Attempt)
-	if err != nil {
-		token = secret.NewToken()
-		given = &token
-	}
-	digest := token.Digest(secret.KindAttempt, string(t.ID))
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+		digest, ours := secret.Digest{}, false
+		given = nil
+		if token, err := secret.ParseToken(h.Attempt); err == nil {
+			digest = token.Digest(secret.KindAttempt, string(t.ID))
+			if ours, err = x.Issued(ctx, digest, []byte(browserOf(digest))); err != nil {
+				return err
+			}
+		}
+		if !ours {
+			token := secret.NewToken()
+			digest, given = token.Digest(secret.KindAttempt, string(t.ID)), &token
+		}
 		scene := factor.Scene{Tenant: t.ID, Portal: t.Name, Origin: h.Origin, Host: hostOf(h.Origin), Purpose: factor.PurposeEnter, Now: c.At}
 		ch, err := m.Ask(ctx, scene, nil, nil)
 		if err != nil {
@@ -149,7 +155,7 @@ func (s *Service) Enter(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		if err := x.SetByMail(ctx, users(rows), false); err != nil {
 			return err
 		}
-		grant, over, err := s.begin(ctx, x, t, c, at, rows[0].User, previous, nil)
+		grant, over, err := s.begin(ctx, x, t, c, at, rows[0].User, before{previous: previous})
 		out.Grant, ended = &grant, over
 		return err
 	})

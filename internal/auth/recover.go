@@ -175,8 +175,12 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
 		ended = nil
-		ticket, _, err := s.spend(ctx, x, t, raw, p)
+		ticket, now, err := s.spend(ctx, x, t, raw, p)
 		if err != nil {
+			return err
+		}
+		now = slices.DeleteFunc(now, func(a store.Account) bool { return !slices.Contains(users(rows), a.User.ID) })
+		if err := s.forfeit(ctx, x, now); err != nil {
 			return err
 		}
 		if ended, err = s.renew(ctx, x, rows, made, users(rows), nil); err != nil {
@@ -253,89 +257,21 @@ func (s *Service) turnOut(ctx context.Context, x *store.Tx, rows []store.Account
 	if _, err := x.Unlock(ctx, email); err != nil {
 		return nil, err
 	}
+	// A mailbox that may still take a change of address back has the account by now, by whatever way: what was changed after
+	// that is over, and nobody may take the account away again with it.
+	since, err := x.OpenUndo(ctx, who, email)
+	if err == nil && !since.IsZero() {
+		err = x.Overrule(ctx, who, email, since.Add(time.Microsecond))
+	}
+	if err != nil {
+		return nil, err
+	}
 	ended, err := x.EndSessions(ctx, who, "", why)
 	if err != nil {
 		return nil, err
 	}
 	return ended, errors.Join(x.ForgetAttempts(ctx, who), x.ForgetDevices(ctx, who, spare),
 		x.VoidTickets(ctx, who, "", portal.PurposeRecover, portal.PurposeTryNow, portal.PurposeInvite))
-}
-
-// Disown is "this wasn't me": every session ends, the password is shut until it is set anew, and a link for that is on
-// its way to the mailbox that the notice went to, if it is still the person's.
-func (s *Service) Disown(ctx context.Context, t *portal.Tenant, c portal.Client, raw string) (mailed bool, err error) {
-	return s.shut(ctx, t, c, raw, portal.PurposeNotMe, func(x *store.Tx, ticket store.Redeemed, rows []store.Account) (bool, error) {
-		if err := s.undoFactor(ctx, x, t, c, ticket, rows); err != nil {
-			return false, err
-		}
-		err := x.Record(ctx, portal.Activity{Verb: portal.VerbDisowned, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "the owner says that it was somebody else"})
-		email, bad := portal.ParseEmail(rows[0].User.Email)
-		return bad == nil && email == ticket.Email, err
-	})
-}
-
-// Undo takes a change of address back, from the old mailbox: the address is as before, and whoever changed it is out.
-func (s *Service) Undo(ctx context.Context, t *portal.Tenant, c portal.Client, raw string) error {
-	_, err := s.shut(ctx, t, c, raw, portal.PurposeUndo, func(x *store.Tx, ticket store.Redeemed, rows []store.Account) (bool, error) {
-		var taken *store.TakenError
-		err := x.ChangeAddress(ctx, users(rows), ticket.Email)
-		if errors.As(err, &taken) {
-			return false, &portal.Problem{Kind: portal.ProblemInput, Public: "Somebody else uses this address by now. Please ask for help."}
-		}
-		if err != nil {
-			return false, err
-		}
-		return true, x.Record(ctx, portal.Activity{Verb: portal.VerbAddressUndone, User: rows[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Suspicious: true, Note: "a change of address was taken back by its owner"})
-	})
-	return err
-}
-
-// shut spends a ticket of an owner who was not asked: first and does what it is for, then turns everybody out and closes
-// the password. The link to a new one goes to the mailbox of the ticket.
-func (s *Service) shut(ctx context.Context, t *portal.Tenant, c portal.Client, raw string, p portal.Purpose, first func(*store.Tx, store.Redeemed, []store.Account) (bool, error)) (mailed bool, err error) {
-	var ended []portal.SessionID
-	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
-		ended, mailed = nil, false
-		ticket, rows, err := s.spend(ctx, x, t, raw, p)
-		if err != nil {
-			return err
-		}
-		if mailed, err = first(x, ticket, rows); err != nil {
-			return err
-		}
-		if err := closeSecrets(ctx, x, rows); err != nil {
-			return err
-		}
-		if ended, err = s.turnOut(ctx, x, rows, users(rows), nil, portal.EndDisowned); err != nil {
-			return err
-		}
-		if err := x.VoidTickets(ctx, users(rows), "", portal.PurposeVerify, portal.PurposeNewAddress); err != nil || !mailed {
-			return err
-		}
-		return s.post(ctx, x, t, portal.Letter{Kind: portal.LetterRecover, To: ticket.Email, Language: rows[0].User.Language, Facts: asked(c, nil)})
-	})
-	if err != nil {
-		return false, err
-	}
-	s.Sessions.Forget(c.At, ended...)
-	return mailed, nil
-}
-
-// closeSecrets shuts the passwords of a person; who comes by single sign-on has none here.
-func closeSecrets(ctx context.Context, x *store.Tx, rows []store.Account) error {
-	for _, a := range rows {
-		now, err := x.Account(ctx, a.User.ID)
-		if err != nil {
-			return err
-		}
-		if now.Secret.Elsewhere {
-			continue
-		}
-		if err := x.CloseSecret(ctx, now); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // TryNow lets a browser try at once while the strangers' purse rests: it counts as one that the account knows.
@@ -346,7 +282,7 @@ func (s *Service) TryNow(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if err != nil {
 			return err
 		}
-		met, err := s.meet(ctx, x, t, c, rows[0].User.ID)
+		met, err := s.meet(ctx, x, t, c, users(rows), false)
 		if err != nil {
 			return err
 		}

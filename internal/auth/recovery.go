@@ -201,6 +201,10 @@ func (s *Service) carryOut(ctx context.Context, x *store.Tx, t portal.TenantID, 
 	if err := errors.Join(s.endFactors(ctx, x, r.User), x.UnlockCodes(ctx, r.From), x.Settle(ctx, r.User)); err != nil {
 		return nil, "", err
 	}
+	// Whoever has had the account before, and whatever they may still take back: an operator has seen whose it is.
+	if err := s.overrule(ctx, x, rows, r.To, time.Time{}); err != nil {
+		return nil, "", err
+	}
 	if err := x.ChangeAddress(ctx, users(rows), r.To); err != nil {
 		return nil, "", err
 	}

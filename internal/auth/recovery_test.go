@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,39 @@ func (r *begun) is(t *testing.T, state portal.RecoveryState, email portal.Email)
 	t.Helper()
 	if s, e, _ := r.state(t); s != state || e != string(email) {
 		t.Errorf("the recovery is %s and the address %s, want %s and %s", s, e, state, email)
+	}
+}
+
+// REC-11: an operator has seen whose the account is, and so nobody takes it back any more with what they were mailed before,
+// or are mailed only now: a thief who has moved the address twice no more than one who has stolen the mailbox of before.
+func TestAfterARecoveryNobodyTakesBackWhatWasChangedBefore(t *testing.T) {
+	t.Parallel()
+	thief, owners, thiefs := robbed(t)
+	h, tenant := thief.house, thief.tenant
+	h.Mail.Fails = func(m mail.Message) error {
+		if m.To == "two@evil.example" {
+			return errors.New("451 greylisted")
+		}
+		return nil
+	}
+	thief.asksFor(t, "three@evil.example")
+	h.Recover(t, tenant.ID, "three@evil.example", given)
+	h.Clock.Advance(portal.RecoveryWait)
+	h.Courier(t, tenant.ID)
+	h.Mail.Fails = nil
+	h.Clock.Advance(2 * time.Hour)
+	for _, m := range h.Courier(t, tenant.ID) {
+		if m.To == "two@evil.example" {
+			t.Errorf("a mail of kind %s leaves for %s", m.Kind, m.To)
+		}
+	}
+	for _, link := range []string{thiefs, owners} {
+		if err := thief.undo(link); kind(t, err) != portal.ProblemNotFound {
+			t.Errorf("a change of before is taken back: %v", err)
+		}
+	}
+	if got := addressOf(t, thief); got != string(given) {
+		t.Errorf("the account is %s's", got)
 	}
 }
 

@@ -335,7 +335,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}
-		grant, over, err := s.begin(ctx, x, t, c, at, fit[0].User, previous, nil)
+		grant, over, err := s.begin(ctx, x, t, c, at, fit[0].User, before{previous: previous})
 		out.Grant, ended = &grant, over
 		return err
 	})

@@ -133,7 +133,7 @@ type Confirmed struct {
 
 // Verify takes a link that proves a mailbox: of an account, or of an address that somebody wants to change to. What a
 // stranger may have set before the proof is kept only where the browser is the one that asked, and otherwise forgotten:
-// password, sessions, known browsers (REG-05).
+// password, second steps, sessions, known browsers (REG-05).
 func (s *Service) Verify(ctx context.Context, t *portal.Tenant, c portal.Client, raw, attempt string) (done Confirmed, err error) {
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -169,6 +169,12 @@ func (s *Service) prove(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 	if err := x.ConfirmAddress(ctx, users(who)); err != nil {
 		return nil, nil, err
 	}
+	// Only of who has typed the password and proves the mailbox in one browser is what was there their own.
+	if !same || content != nil {
+		if err := s.forfeit(ctx, x, who); err != nil {
+			return nil, nil, err
+		}
+	}
 	kept := "password kept"
 	switch {
 	case same && content != nil:
@@ -187,7 +193,7 @@ func (s *Service) prove(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 		if ended, err = s.turnOut(ctx, x, who, users(who), nil, portal.EndPasswordChange); err != nil {
 			return nil, nil, err
 		}
-		if err := errors.Join(s.endFactors(ctx, x, a.User.ID), x.SetByMail(ctx, users(who), true)); err != nil {
+		if err := x.SetByMail(ctx, users(who), true); err != nil {
 			return nil, nil, err
 		}
 		token := secret.NewToken()
@@ -227,7 +233,7 @@ func (s *Service) AskAddress(ctx context.Context, t *portal.Tenant, c portal.Cli
 		if err := x.ReturnTry(ctx, g.email, g.device); err != nil {
 			return err
 		}
-		if err := s.post(ctx, x, t, portal.Letter{Kind: portal.LetterNewAddress, User: u.ID, To: email, Language: u.Language, Facts: asked(c, nil)}); err != nil {
+		if err := s.post(ctx, x, t, portal.Letter{Kind: portal.LetterNewAddress, User: u.ID, To: email, Language: u.Language, Facts: asked(c, map[string]string{factStamp: stampOf(rows[0])})}); err != nil {
 			return err
 		}
 		return x.Record(ctx, portal.Activity{Verb: portal.VerbAddressAsked, User: u.ID, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok",

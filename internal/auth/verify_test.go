@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"context"
+	"encoding/base32"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +173,96 @@ func TestAStrangersRegistrationKeepsNothingOnceTheOwnerProvesTheMailbox(t *testi
 	}
 }
 
+// REG-05 ★: nor does whoever had the row before its mailbox was proved, in whatever state the ERP or anybody has left it: a
+// seed, a passkey, codes, guesses that shut them, a change under way. What another row of that address has, whose mailbox was
+// proved before, is no stranger's and stays: a reset is no way around a second step (REC-04).
+func TestWhatStoodInARowBeforeItsMailboxWasProvedIsGone(t *testing.T) {
+	t.Parallel()
+	const seed = "twenty bytes of seed"
+	doors := map[string]func(t *testing.T, owner, stranger *browser){
+		"by a reset": func(t *testing.T, owner, _ *browser) {
+			owner.askReset(t, "ann@buyer.example")
+			link := ofKind(owner.house.Courier(t, owner.tenant.ID), portal.LetterRecover)[0]
+			if err := owner.house.Auth.Reset(t.Context(), owner.tenant, owner.client(), testenv.TokenIn(t, link, "/auth/reset-password"), fresh); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"by the link that a stranger's sign-in has sent": func(t *testing.T, owner, stranger *browser) {
+			stranger.start(t, "ann@buyer.example", testenv.Password)
+			link := ofKind(owner.house.Courier(t, owner.tenant.ID), portal.LetterVerify)[0]
+			done, err := owner.house.Auth.Verify(t.Context(), owner.tenant, owner.client(), testenv.TokenIn(t, link, "/auth/verify-email"), "")
+			if err != nil || done.Attempt == nil {
+				t.Fatal(done, err)
+			}
+			w, err := owner.house.Auth.Waiting(t.Context(), owner.tenant, owner.client(), done.Attempt.Reveal())
+			if err != nil || w.Step == portal.StepSecond { // hers, of the other row
+				return
+			}
+			if _, err := owner.house.Auth.FinishPassword(t.Context(), owner.tenant, owner.client(), done.Attempt.Reveal(), fresh); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, prove := range doors {
+		for _, sibling := range []bool{false, true} {
+			t.Run(map[bool]string{false: name, true: name + ", beside a row that is the owner's"}[sibling], func(t *testing.T) {
+				t.Parallel()
+				h := testenv.NewHouse(t, testenv.Plan{})
+				tenant := testenv.Tenant(t)
+				id := h.Person(t, tenant, testenv.Visitor{})
+				owner, stranger := open(h, &tenant, "203.0.113.7"), open(h, &tenant, "198.51.100.1")
+				k := &testenv.Passkey{}
+				ses := stranger.in(t, "ann@buyer.example", testenv.Password)
+				stranger.prove(t)
+				if _, err := h.Auth.AskAddress(t.Context(), &tenant, stranger.client(), ses, "stranger@evil.example", testenv.Password); err != nil {
+					t.Fatal(err)
+				}
+				stranger.addPasskey(t, k)
+				for range 6 {
+					_, _ = stranger.signIn("ann@buyer.example", testenv.Password)
+					h.DB.Exec(t, `insert into portalgate.lockouts (tenant_id, account, purse, failures, last_failure) select $1, account, 'second:', 100, $2 from portalgate.addresses where user_id = $3 on conflict do nothing`, tenant.ID, h.Clock.Now(), id)
+				}
+				h.DB.Exec(t, `update public.customer_users set is_email_verified = false, mfa_enabled = true, mfa_secret = $2 where id = $1`, id, base32.StdEncoding.EncodeToString([]byte(seed)))
+				want := 0
+				if sibling {
+					other := h.Person(t, tenant, testenv.Visitor{Customer: "C-2", Password: "quite another phrase of hers"})
+					h.DB.Exec(t, `insert into portalgate.factors (id, tenant_id, user_id, kind, name, state, key_id, facts, created_at) values (gen_random_uuid(), $1, $2, 'totp', 'hers', 'v1:', 'k1', '{}', now())`, tenant.ID, other)
+					h.DB.Exec(t, `update public.customer_users set mfa_enabled = true, mfa_secret = 'hers' where id = $1`, other)
+					want = 1
+				}
+				h.Clock.Advance(time.Hour)
+				h.Mail.Fails = func(m mail.Message) error {
+					if m.To == "stranger@evil.example" {
+						return errors.New("451 greylisted")
+					}
+					return nil
+				}
+				prove(t, owner, stranger)
+				h.Mail.Fails = nil
+				h.Clock.Advance(2 * time.Hour)
+				for _, m := range ofKind(h.Courier(t, tenant.ID), portal.LetterNewAddress) {
+					t.Errorf("a change that was asked for before leaves for %s", m.To)
+				}
+				var factors, settled, guesses int
+				h.DB.Row(t, `select (select count(*) from portalgate.factors where tenant_id = $1), (select count(*) from portalgate.second_steps where tenant_id = $1 and settled is not null),
+					(select count(*) from portalgate.lockouts where tenant_id = $1 and purse like 'second:%')`, []any{tenant.ID}, &factors, &settled, &guesses)
+				if factors != want || settled != 1 || guesses != 0 {
+					t.Errorf("%d factors are left, and should be %d; %d claims are settled; %d purses of guesses", factors, want, settled, guesses)
+				}
+				if !sibling {
+					if out, err := open(h, &tenant, "203.0.113.9").signIn("ann@buyer.example", fresh); err != nil || out.Grant == nil {
+						t.Errorf("the owner's sign-in leads to %q: %v", out.Step, err)
+					}
+				}
+				again := open(h, &tenant, "198.51.100.9")
+				if _, err := again.enter(k.Answer(t, "https://"+tenant.Canonical(), again.options(t))); kind(t, err) != portal.ProblemCredentials {
+					t.Errorf("the stranger's passkey: %v", err)
+				}
+			})
+		}
+	}
+}
+
 func TestARegistrationIsRefusedWhereItsFieldsAreUnfit(t *testing.T) {
 	t.Parallel()
 	h := testenv.NewHouse(t, testenv.Plan{})
@@ -287,7 +379,11 @@ func TestAnAddressChangesWhenTheNewMailboxIsProvedAndTheOldOneMayUndoIt(t *testi
 			t.Errorf("%s with the old password: %v", email, err)
 		}
 	}
-	again := one(t, h.Courier(t, tenant.ID), portal.LetterRecover)
+	mails := h.Courier(t, tenant.ID)
+	if told := ofKind(mails, portal.LetterUndone); len(mails) != 2 || len(told) != 1 || told[0].To != "new@buyer.example" {
+		t.Errorf("of %d mails these say that the change was taken back: %+v", len(mails), told)
+	}
+	again := ofKind(mails, portal.LetterRecover)[0]
 	if again.To != "ann@buyer.example" {
 		t.Fatalf("the way back goes to %s", again.To)
 	}

@@ -52,6 +52,7 @@ var rules = []kindRule{
 	{portal.LetterRecover, true, "choose a new password"},
 	{portal.LetterNewAddress, true, "to the new address: confirm it"},
 	{portal.LetterOldAddress, true, "to the old address: it was changed, and the way back"},
+	{portal.LetterUndone, false, "to the address that an undo takes the account from: notice"},
 	{portal.LetterPassword, false, "notice: your password was changed"},
 	{portal.LetterReset, false, "notice: a new password was chosen with a mailed link"},
 	{portal.LetterNewDevice, false, "notice: a sign-in on a new device or from a new place"},

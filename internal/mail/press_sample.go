@@ -43,7 +43,7 @@ func Sample(kind portal.LetterKind) Note {
 		n.Facts = map[string]string{"until": n.At.Add(24 * time.Hour).Format(time.RFC3339)}
 	case portal.LetterCode, portal.LetterTextCode:
 		n.Code, n.Valid = "123456", 10*time.Minute
-	case portal.LetterTest:
+	case portal.LetterTest, portal.LetterUndone:
 		n.Facts = nil
 	default:
 		n.NotMe, n.Valid = ticket("/auth/not-me"), portal.PurposeNotMe.Life()

@@ -67,11 +67,8 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 			return &portal.Problem{Kind: portal.ProblemNotFound, Public: "This is not there any more. Go back to your second steps."}
 		}
 		if err := s.Auth.Rename(r.Context(), v.Tenant, v.Client, ses, id, f["name"]); err != nil {
-			return s.stepsRefused(w, r, v, h, to, func(rows []stepRow) {
-				if i := slices.IndexFunc(rows, func(o stepRow) bool { return o.ID == string(id) }); i >= 0 {
-					rows[i].Open, rows[i].Wanted = true, f["name"]
-				}
-			}, named(err, id))
+			err = s.stepsRefused(w, r, v, h, to, renaming(string(id), f["name"]), named(err, id))
+			return s.mustShow(w, r, v, to, here+"?"+url.Values{"rename": {string(id)}, "name": {f["name"]}}.Encode(), err)
 		}
 		see(w, r, here+"?done=step-renamed")
 	case "regenerate":
@@ -92,6 +89,15 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 		return &portal.Problem{Kind: portal.ProblemInput, Field: "action", Public: "Choose what to do with your second steps."}
 	}
 	return nil
+}
+
+// renaming opens the row whose name is being changed, with the name that was typed.
+func renaming(id, name string) func([]stepRow) {
+	return func(rows []stepRow) {
+		if i := slices.IndexFunc(rows, func(o stepRow) bool { return o.ID == id }); i >= 0 {
+			rows[i].Open, rows[i].Wanted = true, name
+		}
+	}
 }
 
 // named leads the line about a name to the field of the row that it belongs to: there is one in each.

@@ -3,6 +3,7 @@ package pages_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,43 @@ func TestWhoIsAskedAgainComesBackToWhatTheyWereDoing(t *testing.T) {
 	}
 	if a := other.json(http.MethodGet, "/auth/api/session", ""); a.status != 401 {
 		t.Errorf("the other session is answered %d", a.status)
+	}
+}
+
+// SES-09: a second step gets another name from whoever has just shown that it is them; what was typed is there again when
+// they come back.
+func TestWhoIsAskedAgainComesBackToTheNameThatTheyTyped(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, testenv.Plan{})
+	g, key, _ := stepped(t, f)
+	g.signIn("ann@buyer.example", testenv.Password)
+	g.code(key).sees(t, 303)
+	id := regexp.MustCompile(`remove=([0-9a-f-]{36})`).FindStringSubmatch(g.get("/auth/account/mfa").body)[1]
+	f.Clock.Advance(11 * time.Minute)
+	rename := url.Values{"action": {"rename"}, "id": {id}, "name": {"Ann's & Bob's"}}
+	if empty := g.post("/auth/account/mfa", url.Values{"action": {"rename"}, "id": {id}, "name": {" "}}); empty.status != 422 {
+		t.Errorf("no name at all is answered %d", empty.status)
+	}
+	a := g.post("/auth/account/mfa", rename).sees(t, 303)
+	back := "/auth/account/mfa?name=Ann%27s+%26+Bob%27s&rename=" + id
+	if a.where != "/auth/mfa?for=setup&return_to="+url.QueryEscape(back) {
+		t.Fatalf("it leads to %q", a.where)
+	}
+	if strings.Contains(g.get("/auth/account/mfa").body, "Bob") {
+		t.Error("it has the new name already")
+	}
+	if api := g.json(http.MethodPost, "/auth/account/mfa", `{"action": "rename", "id": "`+id+`", "name": "Bob's"}`); api.status != 401 || api.json(t)["code"] != "mfa_required" {
+		t.Errorf("as data it is answered %d %s", api.status, api.body)
+	}
+	if a := g.code(key, "return_to", back); a.status != 303 || a.where != back {
+		t.Fatalf("the code leads to %q, with %d", a.where, a.status)
+	}
+	page := g.get(back).sees(t, 200).doc(t)
+	if field := one(t, page, "details[open] input[name=name]"); attr(field, "value") != "Ann's & Bob's" {
+		t.Errorf("the field has %q", attr(field, "value"))
+	}
+	if a := g.post("/auth/account/mfa", rename); a.status != 303 || a.where != "/auth/account/mfa?done=step-renamed" {
+		t.Errorf("pressing the button is answered %d, to %q", a.status, a.where)
 	}
 }
 

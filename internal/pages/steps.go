@@ -139,6 +139,8 @@ func (s *Site) stepsPage(w http.ResponseWriter, r *http.Request, v Visit) error 
 	case q.Has("regenerate"):
 		return s.askForm(w, r, v, http.StatusOK, askData{Title: "Make new backup codes", Words: "The codes that you have now stop working at once. Have a printer or a safe place for the new ones at hand.",
 			Page: "/account/mfa", Action: "regenerate", Button: "Make new backup codes", Back: "/account/mfa"}, st.SignedIn, nil)
+	case q.Has("rename"): // back from showing once more that it is them
+		return s.stepsForm(w, r, v, http.StatusOK, st, to, renaming(only(q, "rename"), only(q, "name")), nil)
 	case q.Has("add"):
 		return s.offerForm(w, r, v, http.StatusOK, st, portal.FactorKind(only(q, "add")), to, "", nil)
 	}

@@ -13,6 +13,7 @@ const (
 	LetterRecover       LetterKind = "recover"          // choose a new password
 	LetterNewAddress    LetterKind = "new_address"      // to the new address: confirm it
 	LetterOldAddress    LetterKind = "old_address"      // to the old address: it was changed, and here is the way back
+	LetterUndone        LetterKind = "address_undone"   // to the address that an undo takes the account from: notice, without a link
 	LetterPassword      LetterKind = "password_changed" // notice
 	LetterReset         LetterKind = "password_reset"   // notice
 	LetterNewDevice     LetterKind = "new_device"       // notice
@@ -78,6 +79,6 @@ type Ticket struct {
 	User      UserID
 	Email     Email // the address it was sent to
 	Facts     map[string]string
-	CreatedAt time.Time
+	CreatedAt time.Time // of one that takes something back: when that was done, however late its mail has left
 	ExpiresAt time.Time
 }

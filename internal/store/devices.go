@@ -48,6 +48,14 @@ func (x *Tx) SawDevice(ctx context.Context, user portal.UserID, digest []byte, l
 	return m, nil
 }
 
+// MoveDevices gives a browser another digest, for everybody who is known on it.
+func (x *Tx) MoveDevices(_ context.Context, was, is []byte) error {
+	if len(was) > 0 {
+		x.tx.Later("giving a device another digest", `update portalgate.devices set digest = $3 where tenant_id = $1 and digest = $2`, x.tenant, was, is)
+	}
+	return nil
+}
+
 // ForgetDevices makes every browser of these people unknown, but for the one with that digest (REC-05). A command spares
 // none, and may not read digests.
 func (x *Tx) ForgetDevices(ctx context.Context, users []portal.UserID, except []byte) (err error) {
@@ -98,6 +106,18 @@ const attemptStands = ` and expires_at > $2 and not exists (select from portalga
 func (x *Tx) Attempt(ctx context.Context, d secret.Digest) (a portal.Attempt, err error) {
 	err = x.tx.QueryRow(ctx, `select `+attemptColumns+` from portalgate.attempts where digest = $1`+attemptStands, d[:], x.now).Scan(attemptFields(&a)...)
 	return a, said(err)
+}
+
+// Issued says whether we have given a browser this cookie of a sign-in under way: a sign-in waits behind it, or a question,
+// or a link that it is to be known by when its mail is opened.
+func (x *Tx) Issued(ctx context.Context, d secret.Digest, browser []byte) (ok bool, err error) {
+	err = x.tx.QueryRow(ctx, `select exists (select from portalgate.attempts where digest = $2 and expires_at > $4)
+		or exists (select from portalgate.challenges where tenant_id = $1 and holder = $2 and expires_at > $4)
+		or exists (select from portalgate.tickets where tenant_id = $1 and browser = $3 and spent_at is null and expires_at > $4)`, x.tenant, d[:], browser, x.now).Scan(&ok)
+	if err != nil {
+		return false, fmt.Errorf("looking for a sign-in under way: %w", err)
+	}
+	return ok, nil
 }
 
 // SpendAttempt takes a sign-in under way away, once.

@@ -113,6 +113,24 @@ func (x *Tx) DropFactors(ctx context.Context, ids []portal.FactorID) (int64, err
 	return tag.RowsAffected(), nil
 }
 
+// Disarm takes away what stands as a second step in these very rows: factors, and the ERP's word about one. What other rows
+// of the same address have is not theirs, and stays: a reset of the one must not be a way around the other's (REC-04).
+func (x *Tx) Disarm(_ context.Context, users []portal.UserID) error {
+	x.tx.Later("taking factors away", `delete from portalgate.factors where tenant_id = $1 and user_id = any ($2::uuid[])`, x.tenant, users)
+	x.tx.Later("settling a claim", `insert into portalgate.second_steps as o (tenant_id, user_id, settled)
+		select u.tenant_id, u.id, `+claimOf+` from public.customer_users u where u.mfa_enabled and u.tenant_id = $1 and u.id = any ($2::uuid[])
+		on conflict (tenant_id, user_id) do update set settled = excluded.settled`, x.tenant, users)
+	return nil
+}
+
+// DropHandle forgets by what authenticators know a person who has no passkey any more: who made the last one may have
+// been somebody else.
+func (x *Tx) DropHandle(_ context.Context, user portal.UserID) error {
+	x.tx.Later("forgetting a handle", `update portalgate.second_steps o set handle = null where o.tenant_id = $2 and o.handle is not null and o.user_id in `+person+`
+		and not exists (select from portalgate.factors f where f.tenant_id = $2 and f.kind = 'webauthn' and f.user_id in `+person+`)`, user, x.tenant)
+	return nil
+}
+
 // Challenge is a question that waits for its answer, or a set-up under way.
 type Challenge struct {
 	ID        portal.ChallengeID
@@ -214,12 +232,14 @@ func (x *Tx) PutHandle(_ context.Context, user portal.UserID, handle []byte) err
 	return nil
 }
 
+// claimOf is claimDigest of a row u.
+const claimOf = `sha256('portalgate claim\000'::bytea || convert_to(coalesce(u.mfa_secret, ''), 'UTF8'))`
+
 // Settle notes that what the ERP's rows of a person claim about a second step was dealt with, whatever it was worth. Another
 // claim that the ERP makes later is another matter.
 func (x *Tx) Settle(_ context.Context, user portal.UserID) error {
 	x.tx.Later("settling a claim", `insert into portalgate.second_steps as o (tenant_id, user_id, settled)
-		select u.tenant_id, u.id, sha256('portalgate claim\000'::bytea || convert_to(coalesce(u.mfa_secret, ''), 'UTF8')) from public.customer_users u
-		where u.mfa_enabled and u.tenant_id = $2 and u.id in `+person+` on conflict (tenant_id, user_id) do update set settled = excluded.settled`, user, x.tenant)
+		select u.tenant_id, u.id, `+claimOf+` from public.customer_users u where u.mfa_enabled and u.tenant_id = $2 and u.id in `+person+` on conflict (tenant_id, user_id) do update set settled = excluded.settled`, user, x.tenant)
 	return nil
 }
 

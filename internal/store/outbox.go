@@ -158,6 +158,13 @@ func (x *Tx) done(ctx context.Context, id portal.LetterID, state, why string, re
 	return nil
 }
 
+// DropLetters drops what waits for these people since a moment, but for some kinds: it is for the mailbox that they had then.
+func (x *Tx) DropLetters(_ context.Context, users []portal.UserID, since time.Time, but ...portal.LetterKind) error {
+	x.tx.Later("dropping letters", `update portalgate.outbox set state = 'dropped', done_at = $3, content = null, address = '', claimed_until = null, last_error = 'the account has another address by now'
+		where tenant_id = $1 and user_id = any ($2::uuid[]) and created_at >= $4 and state in ('waiting', 'failed') and kind <> all ($5)`, x.tenant, users, x.now, since, but)
+	return nil
+}
+
 // Undeliverable puts a letter aside that no further try would deliver; an operator can send it again.
 func (x *Tx) Undeliverable(ctx context.Context, id portal.LetterID, why string) error {
 	_, err := x.tx.Exec(ctx, `update portalgate.outbox set state = 'failed', done_at = $3, last_error = $4, claimed_until = null where tenant_id = $1 and id = $2 and state = 'waiting'`,

@@ -67,6 +67,32 @@ func (x *Tx) SpendTicket(ctx context.Context, d secret.Digest, purposes ...porta
 	return t, said(err)
 }
 
+// OpenUndo is when the oldest change of address was made that a mailbox may still take back; zero: there is none.
+func (x *Tx) OpenUndo(ctx context.Context, users []portal.UserID, mailbox portal.Email) (since time.Time, err error) {
+	var at *time.Time
+	err = x.tx.QueryRow(ctx, `select min(created_at) from portalgate.tickets where tenant_id = $1 and user_id = any ($2::uuid[]) and purpose = 'undo' and email = $3 and spent_at is null and expires_at > $4`,
+		x.tenant, users, string(mailbox), x.now).Scan(&at)
+	if err != nil {
+		return since, fmt.Errorf("looking for a change that can be taken back: %w", err)
+	}
+	if at != nil {
+		since = *at
+	}
+	return since, nil
+}
+
+// Overrule is for a mailbox that has its account back, of which it had been taken at a moment: since then whoever took it
+// was told of their own changes, and could take this one back with what they were mailed. The ways back of others end that
+// were mailed since, also those whose mail a slow mailbox keeps waiting. Those from before stay: of several mailboxes the
+// one that had the account first has the last word (REC-11).
+func (x *Tx) Overrule(_ context.Context, users []portal.UserID, mailbox portal.Email, since time.Time) error {
+	x.tx.Later("voiding ways back", `update portalgate.tickets set spent_at = $3 where tenant_id = $1 and user_id = any ($2::uuid[]) and spent_at is null and created_at >= $4
+		and (purpose = 'undo' or purpose = 'not_me' and email <> $5)`, x.tenant, users, x.now, since, string(mailbox))
+	x.tx.Later("dropping ways back", `update portalgate.outbox set state = 'dropped', done_at = $3, content = null, address = '', claimed_until = null, last_error = 'the change was taken back'
+		where tenant_id = $1 and user_id = any ($2::uuid[]) and kind = 'old_address' and state in ('waiting', 'failed') and created_at >= $4`, x.tenant, users, x.now, since)
+	return nil
+}
+
 // VoidTickets spends every other ticket of these people for these purposes: only the newest is good.
 func (x *Tx) VoidTickets(_ context.Context, users []portal.UserID, except portal.TicketID, purposes ...portal.Purpose) error {
 	var but *string
