@@ -110,7 +110,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 		err = &portal.Problem{Kind: portal.ProblemNotFound, Public: "There is nothing at this address."}
 	}
 	if err != nil {
-		h.w.site.Fail(w, r, v, err)
+		h.w.site.Fail(w, r, v, h.formerly(w, r, a, err))
 		return
 	}
 	if res.Grant != nil {
@@ -121,6 +121,12 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	if a.GraphQL && a.Wants == admission.WantsSocket {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
 		return
+	}
+	if a.GraphQL {
+		if err := h.asked.Admit(w, r, a.Origin+h.rules.Prefix); err != nil {
+			h.w.site.Fail(w, r, v, err)
+			return
+		}
 	}
 	if a.MFA && stale(id.MFAAt, a.Client.At, a.Within) {
 		h.w.site.Fail(w, r, v, errSecondStep)

@@ -2,7 +2,7 @@
 //
 //	5  cmd/portalgate
 //	4  caddymodule
-//	3  admission pages upstream
+//	3  admission graphql pages upstream
 //	2  auth session
 //	1  store breach factor mail password ratelimit revocation sms whereabouts
 //	0  portal secret
@@ -10,8 +10,8 @@
 //	beside  caddymodule/conformance web migrations demo demo/erp demo/npm demo/servers demo/sink cmd/dev testenv testenv/timing e2e floors
 //
 // A package imports downwards only, and never across its floor, with one exception: auth may use session. So two
-// capabilities of floor 1 meet only in a flow of floor 2, and the roads of floor 3 (admission, pages, upstream) know
-// nothing of each other. HTTP is served on floor 3 and above; auth knows none of it, pages knows no store, and only
+// capabilities of floor 1 meet only in a flow of floor 2, and the roads of floor 3 (admission, graphql, pages, upstream)
+// know nothing of each other. HTTP is served on floor 3 and above; auth knows none of it, pages knows no store, and only
 // caddymodule and cmd know Caddy. What stands beside the floors says for itself who may use it (see the tests).
 //
 // Libraries, cryptography, package comments, the length of files and the words of the README are held by tests of this

@@ -170,6 +170,7 @@ var banned = []struct {
 	{"breach", []string{"log", "log/slog"}, "it answers a question and returns it"},
 	{"admission", []string{"log", "log/slog", "go.uber.org/zap"}, "it judges a request and returns the judgement; pages logs it"},
 	{"upstream", []string{"log", "log/slog", "go.uber.org/zap"}, "it returns errors; pages logs them"},
+	{"graphql", []string{"log", "log/slog", "go.uber.org/zap"}, "it judges what is asked and returns the judgement; pages logs it"},
 }
 
 func TestPackagesDoWithoutWhatTheyMustNotKnow(t *testing.T) {

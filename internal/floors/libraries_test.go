@@ -43,6 +43,7 @@ var libraries = []library{
 	{"golang.org/x/sys", []string{"cmd/dev", "password"}, nil, "a bench pins programs to cores and reads their CPU time; the memory of hashes is the system's"},
 	{"golang.org/x/sync", []string{"session"}, nil, "parallel renewals of one session are one"},
 	{"github.com/mileusna/useragent", []string{"whereabouts"}, nil, "a browser's name in a list of sessions; never a decision"},
+	{"github.com/vektah/gqlparser/v2", []string{"graphql"}, nil, "GraphQL documents are lexed and parsed; what they are then judged by and printed as is ours"},
 	{"github.com/graph-gophers/graphql-go", []string{"demo/erp"}, nil, "the demo's endpoint is a real one, made with somebody else's library"},
 	{"github.com/coder/websocket", []string{"demo/erp"}, []string{"e2e", "caddymodule"}, "the demo's live feed"},
 	{"github.com/chromedp/chromedp", []string{"testenv"}, []string{"e2e", "testenv", "pages", "mail", "caddymodule"}, "a real browser in tests"},

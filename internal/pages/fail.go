@@ -33,6 +33,7 @@ var titles = map[portal.ProblemKind]string{
 	portal.ProblemUnavailable:     "Back in a moment",
 	portal.ProblemSocket:          "Not available here",
 	portal.ProblemEarlyData:       "Please send it again",
+	portal.ProblemOperation:       "Not available here",
 }
 
 // Fail answers an error, on both roads. It is the only place that does: what a person reads is a Problem's public
@@ -234,6 +235,7 @@ func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *p
 	code := map[portal.ProblemKind]string{
 		portal.ProblemSessionRequired: "UNAUTHENTICATED", portal.ProblemSessionExpired: "UNAUTHENTICATED", portal.ProblemCredentials: "UNAUTHENTICATED",
 		portal.ProblemMFARequired: "MFA_REQUIRED", portal.ProblemCrossSite: "FORBIDDEN", portal.ProblemForbidden: "FORBIDDEN", portal.ProblemSocket: "FORBIDDEN",
+		portal.ProblemOperation: "FORBIDDEN", portal.ProblemMoved: "FORBIDDEN", portal.ProblemPersisted: "PERSISTED_QUERY_NOT_SUPPORTED",
 		portal.ProblemLimit: "RATE_LIMITED", portal.ProblemUnavailable: "SERVICE_UNAVAILABLE", portal.ProblemBusy: "SERVICE_UNAVAILABLE",
 	}[p.Kind]
 	if code == "" {
@@ -251,7 +253,11 @@ func (s *Site) failGraphQL(w http.ResponseWriter, r *http.Request, v Visit, p *p
 	}
 	guard(w.Header(), r, dataHeaders)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	write(w, r, status, map[string]any{"errors": []any{map[string]any{"message": p.Public, "extensions": ext}}})
+	body := map[string]any{"errors": []any{map[string]any{"message": p.Public, "extensions": ext}}}
+	if status == http.StatusOK {
+		body["data"] = nil
+	}
+	write(w, r, status, body)
 }
 
 func write(w http.ResponseWriter, r *http.Request, status int, body any) {

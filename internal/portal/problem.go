@@ -26,6 +26,10 @@ const (
 	ProblemInternal        ProblemKind = "internal"                   // 500
 	ProblemSocket          ProblemKind = "graphql_socket_unsupported" // 403
 	ProblemEarlyData       ProblemKind = "early_data"                 // 425
+
+	ProblemOperation ProblemKind = "graphql_operation_refused"     // 403
+	ProblemMoved     ProblemKind = "graphql_operation_moved"       // 200: the old portal's browser code reads nothing else
+	ProblemPersisted ProblemKind = "graphql_persisted_unsupported" // 200, as clients expect before they send the document
 )
 
 // Problem is the only error whose words a person may read. Err is for the log alone.
@@ -55,7 +59,9 @@ func (k ProblemKind) Status() int {
 	switch k {
 	case ProblemSessionRequired, ProblemSessionExpired, ProblemMFARequired, ProblemCredentials:
 		return 401
-	case ProblemCrossSite, ProblemForbidden, ProblemSocket:
+	case ProblemMoved, ProblemPersisted:
+		return 200
+	case ProblemCrossSite, ProblemForbidden, ProblemSocket, ProblemOperation:
 		return 403
 	case ProblemInput:
 		return 422
