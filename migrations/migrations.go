@@ -72,7 +72,8 @@ func Latest() int64 {
 	return latest
 }
 
-// Oldest is the oldest version of a database that this program can work with.
+// Oldest is the oldest version of a database that this program can work with. Of newer ones the database says itself
+// from which program on it may be served.
 func Oldest() int64 { return Latest() }
 
 func number(file string) int64 {

@@ -92,8 +92,8 @@ var granted = map[string]map[string]string{
 
 // executed are the functions of ours that each role can call.
 var executed = map[string][]string{
-	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "directory()"},
-	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()"},
+	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "directory()", "oldest_program()"},
+	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()", "oldest_program()"},
 	"portalgate_directory": {"directory()"},
 	"portalgate_changes":   {"changes(xid8)"},
 	"portalgate_claim":     {"claim(integer)", "gateway_time()"},
@@ -231,7 +231,7 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 		`grant delete on portalgate.events to portalgate_operator`:                                                                               "operator on portalgate.events",
 		`grant truncate on portalgate.outbox to portalgate_gateway`:                                                                              "delete; truncate",
 		`grant select on public.customers to public`:                                                                                             "to everybody",
-		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [account(uuid, text) changes(xid8) claim(integer) directory()]",
+		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [account(uuid, text) changes(xid8) claim(integer) directory() oldest_program()]",
 		`grant execute on function portalgate.gateway_time() to public`:                                                                          "function portalgate.gateway_time() to everybody",
 		`create function public.mine() returns int language sql as 'select 1'`:                                                                   "function mine() to everybody",
 		`grant create on schema portalgate to portalgate_claim`:                                                                                  "portalgate_claim: create in schema portalgate",

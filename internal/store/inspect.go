@@ -108,7 +108,14 @@ func (s *Store) Inspect(ctx context.Context, v Versions) error {
 	case version < v.Oldest:
 		unfit("run `portalgate migrate up --database \"$OWNER_URL\"`", "its schema is at version %d and this program needs %d", version, v.Oldest)
 	case version > v.Latest:
-		unfit("run the program of that release, or a newer one", "its schema is at version %d and this program knows only up to %d", version, v.Latest)
+		// A neighbouring release is being rolled out, or one was rolled back.
+		var oldest int64
+		if err := q.QueryRow(ctx, `select portalgate.oldest_program()`).Scan(&oldest); err != nil {
+			return said(fmt.Errorf("asking which programs may run: %w", err))
+		}
+		if oldest > v.Latest {
+			unfit("run the program of that release, or a newer one", "its schema is at version %d, which needs a program that knows %d, and this one knows only up to %d", version, oldest, v.Latest)
+		}
 	}
 
 	rows, err := q.Query(ctx, `select n.nspname || '.' || c.relname from pg_class c

@@ -82,6 +82,17 @@ func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	// A neighbouring release has brought the database up, and says whether this program may go on.
+	db.Exec(t, `insert into portalgate.schema_version (version_id, is_applied) values ($1, true)`, migrations.Latest()+1)
+	if err := inspect(t, db.AppURL, versions); err != nil {
+		t.Errorf("a schema of the next release: %v", err)
+	}
+	db.Exec(t, fmt.Sprintf(`create or replace function portalgate.oldest_program() returns bigint language sql immutable set search_path = '' return %d`, migrations.Latest()+1))
+	if err := inspect(t, db.AppURL, versions); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("needs a program that knows %d", migrations.Latest()+1)) {
+		t.Errorf("a schema that this program cannot work with: %v", err)
+	}
+	db.Exec(t, fmt.Sprintf(`create or replace function portalgate.oldest_program() returns bigint language sql immutable set search_path = '' return %d`, migrations.Latest()))
+	db.Exec(t, `delete from portalgate.schema_version where version_id = $1`, migrations.Latest()+1)
 	db.Exec(t, `alter table portalgate.sessions no force row level security`)
 	if err := inspect(t, db.AppURL, versions); err == nil || !strings.Contains(err.Error(), "not forced on portalgate.sessions") {
 		t.Errorf("security lifted on one table: %v", err)
