@@ -7,8 +7,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-
-	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 func init() {
@@ -182,7 +180,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		wrong.add(places(a.Places).at(err))
 	}
 	wrong.add(a.guardEndpoint())
-	wrong.add(a.guardLogs(upstream.NewPrefix(s.headerPrefix)))
+	wrong.add(a.guardLogs(s))
 	a.breach, err = a.loadBreach(ctx)
 	wrong.add(places(a.Places).at(err))
 	if err := wrong.err(); err != nil {

@@ -63,6 +63,7 @@ func init() {
 //			window                       <duration>
 //			sign_ins_network|sign_ins_tenant <number>
 //			asks_address|asks_network|asks_tenant <number>
+//			codes_network|codes_tenant|texts_network|texts_tenant <number>
 //		}
 //		limit_exempt       <networks...>
 //		literal_secrets    allow

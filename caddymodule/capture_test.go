@@ -40,7 +40,7 @@ func wicked(p *post, n portal.Tenant) mail.Message {
 func TestACapturedMailIsSealedAndShownToWhoeverHasTheKeys(t *testing.T) {
 	t.Parallel()
 	w, house, acme, globex := keeping(t)
-	p, err := posted(t, "from hello@portal.example\n capture\n tenant other {\n capture\n }")
+	p, err := posted(t, "from hello@portal.example\n capture trial\n tenant other {\n capture trial\n }")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestACapturedMailIsSealedAndShownToWhoeverHasTheKeys(t *testing.T) {
 func TestThePageOfCapturedMailsRunsNothingOfThem(t *testing.T) {
 	t.Parallel()
 	w, _, acme, _ := keeping(t)
-	p, err := posted(t, "from hello@portal.example\n capture")
+	p, err := posted(t, "from hello@portal.example\n capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func (d *doctor) examineDatabase(ctx context.Context) {
 		operates, err = s.Operates(ctx)
 	}
 	if err == nil && !operates {
-		err = s.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()})
+		err = s.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest(), Server: migrations.LeastServer})
 	}
 	switch {
 	case err != nil:

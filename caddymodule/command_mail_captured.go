@@ -63,7 +63,7 @@ func mailCaptured() *cobra.Command {
 
 func listCaptured(w io.Writer, mails []capturedMail) {
 	if len(mails) == 0 {
-		fmt.Fprintln(w, "no mail was captured in the last 7 days; mails are kept where the configuration has `mail { capture }`")
+		fmt.Fprintln(w, "no mail was captured in the last 7 days; mails are kept where the configuration has `mail { capture trial }`")
 		return
 	}
 	fmt.Fprintln(w, "MAIL\tAT\tKIND\tTO\tSUBJECT")

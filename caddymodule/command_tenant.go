@@ -250,6 +250,13 @@ func (d *desk) change(ctx context.Context, slug string, act func(x *store.Tx) er
 
 // within runs an act in a tenant's transaction.
 func (d *desk) within(ctx context.Context, slug string, act func(t portal.TenantID, x *store.Tx) error) error {
+	return d.tenant(ctx, slug, func(s *store.Store, id portal.TenantID) error {
+		return s.Within(ctx, id, time.Now(), func(x *store.Tx) error { return act(id, x) })
+	})
+}
+
+// tenant runs an act on a tenant, which may take several transactions.
+func (d *desk) tenant(ctx context.Context, slug string, act func(s *store.Store, t portal.TenantID) error) error {
 	s, err := d.open(ctx)
 	if err != nil {
 		return err
@@ -259,7 +266,7 @@ func (d *desk) within(ctx context.Context, slug string, act func(t portal.Tenant
 	if err != nil {
 		return err
 	}
-	return explained(s.Within(ctx, id, time.Now(), func(x *store.Tx) error { return act(id, x) }))
+	return explained(act(s, id))
 }
 
 func tenantHost(act string) *cobra.Command {

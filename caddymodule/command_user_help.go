@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,9 +16,14 @@ func userRevoke() *cobra.Command {
 	var (
 		d desk
 		p who
+
+		everybody bool
 	)
-	c := command("revoke-sessions", "Ends every session of a person, on every gateway within 2 seconds",
-		"  portalgate user revoke-sessions --tenant acme --email ann@buyer.example --reason \"lost laptop\"", takes(), func(c *cobra.Command, _ []string) error {
+	c := command("revoke-sessions", "Ends every session of a person, or of everybody, on every gateway within 2 seconds",
+		"  portalgate user revoke-sessions --tenant acme --email ann@buyer.example --reason \"lost laptop\"\n  portalgate user revoke-sessions --tenant acme --all --reason \"stolen backup\"", takes(), func(c *cobra.Command, _ []string) error {
+			if everybody {
+				return d.revokeEverybody(c, p)
+			}
 			n := 0
 			err := d.person(c.Context(), p, func(x *store.Tx, _ portal.Email, rows []store.Account) error {
 				var ids []portal.UserID
@@ -35,7 +42,38 @@ func userRevoke() *cobra.Command {
 	d.flags(c, true, false)
 	d.deed(c)
 	p.flags(c)
+	c.Flags().BoolVar(&everybody, "all", false, "end the sessions of everybody at the tenant, in place of a person's; needs a --reason")
 	return c
+}
+
+// revokeEverybody ends all sessions of a tenant. What is done to everybody has a reason, and names nobody besides.
+func (d *desk) revokeEverybody(c *cobra.Command, p who) error {
+	if p.email != "" {
+		return errors.New("whose? give either --email or --all")
+	}
+	if d.reason == "" {
+		return errors.New("why? everybody has to sign in again; give --reason")
+	}
+	n := 0
+	err := d.tenant(c.Context(), p.tenant, func(s *store.Store, t portal.TenantID) error {
+		began := time.Now()
+		for more := true; more; {
+			ended := 0
+			if err := s.Within(c.Context(), t, time.Now(), func(x *store.Tx) (err error) {
+				ended, err = x.RevokeEverybody(c.Context(), began, d.by())
+				return err
+			}); err != nil {
+				return fmt.Errorf("after %s: %w", count(n, "session"), err)
+			}
+			n += ended
+			more = ended == store.RevokedAtOnce
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return d.print(c, map[string]any{"tenant": p.tenant, "sessions_ended": n}, func(w io.Writer) { fmt.Fprintf(w, "%s of %s ended\n", count(n, "session"), p.tenant) })
 }
 
 func userUnlock() *cobra.Command {

@@ -150,7 +150,7 @@ func capturing(t *testing.T) func(t *testing.T) conformance.Subject {
 	w, house, _, _ := keeping(t)
 	return func(t *testing.T) conformance.Subject {
 		tenant := house.DB.Tenant(t)
-		p, err := posted(t, "from hello@portal.example\n capture")
+		p, err := posted(t, "from hello@portal.example\n capture trial")
 		if err != nil {
 			t.Fatal(err)
 		}

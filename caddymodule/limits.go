@@ -51,6 +51,16 @@ type LimitNumbers struct {
 	AsksNetwork int `json:"asks_network,omitempty"`
 	// Mails that may be asked for at one tenant in a minute. Default: 600.
 	AsksTenant int `json:"asks_tenant,omitempty"`
+	// Codes that are mailed for one network in the window, until browsers that are new to their account get none.
+	// Default: 100.
+	CodesNetwork int `json:"codes_network,omitempty"`
+	// The same at one tenant in a minute. Default: 600.
+	CodesTenant int `json:"codes_tenant,omitempty"`
+	// Codes that are sent as text messages for one network in the window; above it nobody there gets one. Default: 30.
+	TextsNetwork int `json:"texts_network,omitempty"`
+	// The same at one tenant in an hour: with the price of a message it is the most that an hour of toll fraud costs.
+	// Default: 600.
+	TextsTenant int `json:"texts_tenant,omitempty"`
 }
 
 func lockoutOption(to **Lockout, at noting) option {
@@ -72,6 +82,7 @@ func limitsOption(to **LimitNumbers, at noting) option {
 			"network": number(&l.Network), "window": duration(&l.Window), "tenant": number(&l.Tenant), "global": number(&l.Global),
 			"sign_ins_network": number(&l.SignInsNetwork), "sign_ins_tenant": number(&l.SignInsTenant),
 			"asks_address": number(&l.AsksAddress), "asks_network": number(&l.AsksNetwork), "asks_tenant": number(&l.AsksTenant),
+			"codes_network": number(&l.CodesNetwork), "codes_tenant": number(&l.CodesTenant), "texts_network": number(&l.TextsNetwork), "texts_tenant": number(&l.TextsTenant),
 		})
 	}
 }
@@ -148,6 +159,8 @@ func (l *LimitNumbers) lay(p *portal.Limits) error {
 		{"network", &p.Network, l.Network, 10_000}, {"tenant", &p.Tenant, l.Tenant, 1_000_000}, {"global", &p.Global, l.Global, 10_000_000},
 		{"sign_ins_network", &p.SignInsNetwork, l.SignInsNetwork, 1_000_000}, {"sign_ins_tenant", &p.SignInsTenant, l.SignInsTenant, 10_000_000},
 		{"asks_address", &p.AsksAddress, l.AsksAddress, 1000}, {"asks_network", &p.AsksNetwork, l.AsksNetwork, 100_000}, {"asks_tenant", &p.AsksTenant, l.AsksTenant, 1_000_000},
+		{"codes_network", &p.CodesNetwork, l.CodesNetwork, 100_000}, {"codes_tenant", &p.CodesTenant, l.CodesTenant, 1_000_000},
+		{"texts_network", &p.TextsNetwork, l.TextsNetwork, 100_000}, {"texts_tenant", &p.TextsTenant, l.TextsTenant, 1_000_000},
 	} {
 		if n.from < 0 || n.from > n.at {
 			all.add(bad("limits "+n.option, "%d is not between 1 and %d", n.from, n.at))

@@ -50,6 +50,10 @@ func TestTheLimitsAndTheLockOutAreConfigured(t *testing.T) {
 			asks_address 5
 			asks_network 40
 			asks_tenant 300
+			codes_network 50
+			codes_tenant 200
+			texts_network 10
+			texts_tenant 100
 		}`)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +65,7 @@ func TestTheLimitsAndTheLockOutAreConfigured(t *testing.T) {
 	want.Network, want.Refuse, want.Window, want.Tenant, want.Global = 20, 200, 10*time.Minute, 500, 5000
 	want.SignInsNetwork, want.SignInsFlood, want.SignInsTenant = 100, 1000, 1000
 	want.AsksAddress, want.AsksNetwork, want.AsksTenant = 5, 40, 300
+	want.CodesNetwork, want.CodesTenant, want.TextsNetwork, want.TextsTenant = 50, 200, 10, 100
 	if s.policy.Limits != want {
 		t.Errorf("limits %+v, want %+v", s.policy.Limits, want)
 	}

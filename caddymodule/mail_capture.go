@@ -25,6 +25,10 @@ func init() {
 // are kept for 7 days, and the newest 1000 of a tenant; `portalgate mail captured` shows them, and so does
 // /portalgate/mail of the admin endpoint.
 type MailCapture struct {
+	// That this is a trial, in which nobody waits for a mail: without the word the configuration is refused, since one that
+	// was left over from staging keeps every link to a new password where an operator reads it. Required.
+	Trial bool `json:"trial,omitempty"`
+
 	kept atomic.Pointer[func(context.Context, mail.Message) error] // nil: no gateway runs
 }
 
@@ -33,18 +37,33 @@ func (*MailCapture) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "portalgate.mail.capture", New: func() caddy.Module { return new(MailCapture) }}
 }
 
-// UnmarshalCaddyfile reads the provider, which has no options.
+// UnmarshalCaddyfile reads the provider.
 //
-//	capture
-func (m *MailCapture) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+//	capture trial
+func (m *MailCapture) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return trialOnly(d, &m.Trial) }
+
+// trialOnly reads the word that says so.
+func trialOnly(d *caddyfile.Dispenser, to *bool) error {
 	d.Next()
 	if d.NextArg() {
-		return d.Errf("capture takes nothing, not %q", d.Val())
+		if *to = d.Val() == "trial"; !*to {
+			return d.Errf("capture takes the word trial, not %q", d.Val())
+		}
 	}
-	if d.NextBlock(0) {
-		return d.Errf("capture takes nothing, and %q is something", d.Val())
+	if d.NextArg() || d.NextBlock(0) {
+		return d.Errf("capture takes the word trial and nothing else, and %q is something", d.Val())
 	}
 	return nil
+}
+
+// Provision refuses it where nobody has said that this is a trial (CFG-01).
+func (m *MailCapture) Provision(caddy.Context) error { return onTrial(m.Trial) }
+
+func onTrial(trial bool) error {
+	if trial {
+		return nil
+	}
+	return complaints{bad("capture", "keeps every message in place of sending it, with the links and codes in it; in a trial write `capture trial`, and else name a provider that sends")}
 }
 
 var errNothingKeeps = errors.New("capture keeps mails in the database of a gateway that runs, and none runs here")
@@ -177,6 +196,7 @@ func captured(ctx context.Context, s *store.Store, keys *secret.Keyring, t porta
 }
 
 var (
+	_ caddy.Provisioner     = (*MailCapture)(nil)
 	_ caddyfile.Unmarshaler = (*MailCapture)(nil)
 	_ mail.Sender           = (*MailCapture)(nil)
 )

@@ -45,7 +45,7 @@ func TestTheMailDoctorLooksAtTheSenderOfEverybody(t *testing.T) {
 			smtp smtp.sendgrid.net:587
 		}
 		tenant initech {
-			capture
+			capture trial
 		}
 		region eu {
 			from hello@eu.example

@@ -98,7 +98,7 @@ func TestTheDoctorRepeatsTheExceptionsOfMail(t *testing.T) {
 			smtp other.example:587
 		}
 		tenant acme {
-			capture
+			capture trial
 		}`)
 	if err != nil {
 		t.Fatal(err)
@@ -122,11 +122,11 @@ func TestMailsHaveTheNewestConfigurationsWords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "de.json"), []byte(`{"recover": {"subject": "Passwort für {portal}, neu"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	own, err := posted(t, "from hello@portal.example\n capture\n templates "+dir)
+	own, err := posted(t, "from hello@portal.example\n capture trial\n templates "+dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := posted(t, "from hello@portal.example\n capture")
+	other, err := posted(t, "from hello@portal.example\n capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}

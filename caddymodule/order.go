@@ -13,8 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
-
-	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 // survey walks the routes of all servers and finds out which reverse_proxy can be reached without passing a gate
@@ -65,7 +63,7 @@ func (a *App) order(ctx caddy.Context) error {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
 	a.world.plainAt(int64(app.(*caddyhttp.App).HTTPPort))
-	veilServers(app.(*caddyhttp.App), upstream.NewPrefix(a.settings.headerPrefix))
+	veilServers(app.(*caddyhttp.App), a.settings)
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {
 		s.server = server

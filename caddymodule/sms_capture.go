@@ -18,6 +18,9 @@ func init() {
 // SMSCapture sends nothing: it keeps text messages in the database, sealed with the keyring, for staging and for tests.
 // They stand beside the mails that were captured, and are kept and shown like them.
 type SMSCapture struct {
+	// That this is a trial, in which nobody waits for a code; without the word the configuration is refused. Required.
+	Trial bool `json:"trial,omitempty"`
+
 	kept atomic.Pointer[func(context.Context, sms.Message) error] // nil: no gateway runs
 }
 
@@ -26,12 +29,13 @@ func (*SMSCapture) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "portalgate.sms.capture", New: func() caddy.Module { return new(SMSCapture) }}
 }
 
-// UnmarshalCaddyfile reads the provider, which has no options.
+// UnmarshalCaddyfile reads the provider.
 //
-//	capture
-func (*SMSCapture) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return new(MailCapture).UnmarshalCaddyfile(d)
-}
+//	capture trial
+func (m *SMSCapture) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return trialOnly(d, &m.Trial) }
+
+// Provision refuses it where nobody has said that this is a trial (CFG-01).
+func (m *SMSCapture) Provision(caddy.Context) error { return onTrial(m.Trial) }
 
 var errNoTextKept = errors.New("capture keeps text messages in the database of a gateway that runs, and none runs here")
 
@@ -54,6 +58,7 @@ func (m *SMSCapture) exceptions() []string {
 func (m *SMSCapture) keepBy(keep func(context.Context, sms.Message) error) { m.kept.Store(&keep) }
 
 var (
+	_ caddy.Provisioner     = (*SMSCapture)(nil)
 	_ caddyfile.Unmarshaler = (*SMSCapture)(nil)
 	_ sms.Sender            = (*SMSCapture)(nil)
 )

@@ -146,7 +146,7 @@ func capturingTexts(t *testing.T) func(t *testing.T) conformance.TextSubject {
 	w, house, _, _ := keeping(t)
 	return func(t *testing.T) conformance.TextSubject {
 		tenant := house.DB.Tenant(t)
-		p, err := texted(t, "capture")
+		p, err := texted(t, "capture trial")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func capturingTexts(t *testing.T) func(t *testing.T) conformance.TextSubject {
 func TestACapturedTextMessageIsSealedAndStandsBesideTheMails(t *testing.T) {
 	t.Parallel()
 	w, house, acme, _ := keeping(t)
-	p, err := texted(t, "capture")
+	p, err := texted(t, "capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func (c counting) Send(context.Context, sms.Message) error { *c.n++; return nil 
 
 func TestTheDoctorSaysHowTextMessagesLeave(t *testing.T) {
 	t.Parallel()
-	p, err := texted(t, "capture")
+	p, err := texted(t, "capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestTheDoctorSaysHowTextMessagesLeave(t *testing.T) {
 func TestTextMessagesAreCountedInTheMetrics(t *testing.T) {
 	t.Parallel()
 	w, _, acme, _ := keeping(t)
-	p, err := texted(t, "capture")
+	p, err := texted(t, "capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestTextMessagesAreCountedInTheMetrics(t *testing.T) {
 // A code that somebody waits for crosses the whole way: flow's letter, outbox, courier, provider.
 func TestALetterBecomesATextMessageOfTheProvider(t *testing.T) {
 	t.Parallel()
-	p, err := texted(t, "capture")
+	p, err := texted(t, "capture trial")
 	if err != nil {
 		t.Fatal(err)
 	}

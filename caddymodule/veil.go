@@ -14,22 +14,28 @@ import (
 )
 
 // veil is between everybody who writes a log line and the log: the assertion, the name and the address of who asks, and
-// what follows a path when a token is in it, are not written, at any level and in any format (AUD-01). Of an answer
-// that breaks off, and at debug level of every one, reverse_proxy writes all headers that the upstream was sent, and
-// Caddy leaves out only those whose names it knows.
+// what follows a path that is our own, or in which something secret may stand, are not written, at any level and in any
+// format (AUD-01). Of an answer that breaks off, and at debug level of every one, reverse_proxy writes all headers that
+// the upstream was sent, and Caddy leaves out only those whose names it knows.
 //
 // A request that is noted with With is written down only when a line is: reverse_proxy notes each one, and hardly ever
 // has anything to say about it.
 type veil struct {
 	zapcore.Core
 	prefix upstream.Prefix
+	own    string // below which our own pages are, in small letters
 	noted  []zapcore.Field
+}
+
+// newVeil hides from a log what the headers of that prefix and the pages below that path are asked with.
+func newVeil(core zapcore.Core, s settings) *veil {
+	return &veil{Core: core, prefix: upstream.NewPrefix(s.headerPrefix), own: strings.ToLower(s.prefix) + "/"}
 }
 
 // veilLogs puts a veil before each log of the configuration that is being set up. Handlers get their logs when they
 // are set up themselves, and a gate is set up before whatever stands behind it. Caddy keeps the logs to itself, so they
 // are reached by their names; false when those have changed, and then nothing is veiled.
-func veilLogs(ctx caddy.Context, prefix upstream.Prefix) bool {
+func veilLogs(ctx caddy.Context, s settings) bool {
 	cfg := reflect.ValueOf(ctx).FieldByName("cfg")
 	if !cfg.IsValid() || cfg.Type() != reflect.TypeFor[*caddy.Config]() {
 		return false
@@ -50,27 +56,28 @@ func veilLogs(ctx caddy.Context, prefix upstream.Prefix) bool {
 		if *slot == nil {
 			return false
 		}
-		*slot = &veil{Core: *slot, prefix: prefix}
+		*slot = newVeil(*slot, s)
 	}
 	return true
 }
 
-// veilServers puts a veil before what the HTTP servers say of requests that failed. They may have got their logs before
-// there was one. Where Caddy names them otherwise, tokens of the upstream's own links stand in those lines.
-func veilServers(app *caddyhttp.App, prefix upstream.Prefix) {
-	veilLogger(app, "logger", prefix)
+// veilServers puts a veil before what the HTTP servers say of requests, in the access log and where one failed. They may
+// have got their logs before there was one.
+func veilServers(app *caddyhttp.App, s settings) {
+	veilLogger(app, "logger", s)
 	for _, server := range app.Servers {
-		veilLogger(server, "errorLogger", prefix)
+		veilLogger(server, "errorLogger", s)
+		veilLogger(server, "accessLogger", s)
 	}
 }
 
-func veilLogger(of any, name string, prefix upstream.Prefix) {
+func veilLogger(of any, name string, s settings) {
 	field := reflect.ValueOf(of).Elem().FieldByName(name)
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*zap.Logger]() || field.IsNil() {
 		return
 	}
 	slot := (**zap.Logger)(field.Addr().UnsafePointer())
-	*slot = (*slot).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return &veil{Core: c, prefix: prefix} }))
+	*slot = (*slot).WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return newVeil(c, s) }))
 }
 
 // proxyLogger is whose lines tell what the upstream is sent.
@@ -82,8 +89,8 @@ func (proxyLogger) CaddyModule() caddy.ModuleInfo {
 }
 
 // guardLogs veils the logs; where that is not possible, no log may be there that would need it.
-func (a *App) guardLogs(prefix upstream.Prefix) error {
-	return judgeLogs(veilLogs(a.ctx, prefix), a.ctx.Logger(proxyLogger{}))
+func (a *App) guardLogs(s settings) error {
+	return judgeLogs(veilLogs(a.ctx, s), a.ctx.Logger(proxyLogger{}))
 }
 
 // judgeLogs asks for the highest level at which reverse_proxy writes of a request with all its headers.
@@ -114,9 +121,9 @@ func (v *veil) With(fields []zapcore.Field) zapcore.Core {
 	case len(v.noted) > 0:
 		fields = append(v.noted[:len(v.noted):len(v.noted)], fields...)
 	case !hasRequest(fields):
-		return &veil{Core: v.Core.With(v.over(fields)), prefix: v.prefix}
+		return &veil{Core: v.Core.With(v.over(fields)), prefix: v.prefix, own: v.own}
 	}
-	return &veil{Core: v.Core, prefix: v.prefix, noted: fields}
+	return &veil{Core: v.Core, prefix: v.prefix, own: v.own, noted: fields}
 }
 
 func hasRequest(fields []zapcore.Field) bool {
@@ -143,6 +150,8 @@ func (v *veil) over(fields []zapcore.Field) []zapcore.Field {
 	for i, f := range fields {
 		if o, ok := f.Interface.(zapcore.ObjectMarshaler); ok && (f.Type == zapcore.ObjectMarshalerType || f.Type == zapcore.InlineMarshalerType) {
 			f.Interface = veiledObject{v, o}
+		} else if f.Type == zapcore.StringType {
+			f.String = v.text(f.Key, f.String)
 		}
 		out[i] = f
 	}
@@ -181,26 +190,74 @@ type veiledEncoder struct {
 
 // AddArray writes a header.
 func (e veiledEncoder) AddArray(name string, values zapcore.ArrayMarshaler) error {
+	if list, ok := values.(caddyhttp.LoggableStringArray); ok && points(name) {
+		cut := make(caddyhttp.LoggableStringArray, len(list))
+		for i, value := range list {
+			cut[i] = withoutQuery(value)
+		}
+		values = cut
+	}
 	if e.v.hidden(name) {
 		values = caddyhttp.LoggableStringArray{"REDACTED"} // Caddy's own word for what it leaves out
 	}
 	return e.ObjectEncoder.AddArray(name, values)
 }
 
-// AddString writes a CGI variable, or the address that was asked for: a link from a mail has a token in it.
+// AddString writes a CGI variable, or the address that was asked for.
 func (e veiledEncoder) AddString(name, value string) {
 	if e.v.hidden(name) {
 		value = "REDACTED"
 	}
-	if path, query, found := strings.Cut(value, "?"); found && name == "uri" && mayHoldToken(query) {
-		value = path + "?REDACTED"
+	e.ObjectEncoder.AddString(name, e.v.text(name, value))
+}
+
+// text is what may be written of an address: a link from a mail has a token in it, and a form that was sent as a query,
+// by mistake or to find out what a log keeps, an address and a password.
+func (v *veil) text(name, value string) string {
+	switch name {
+	case "uri", "REQUEST_URI":
+		path, query, found := strings.Cut(value, "?")
+		switch {
+		case !found:
+		case strings.Contains(strings.ToLower(path), v.own): // wherever it stands: a proxy's form of the line names a host first
+			return path
+		case mayBeSecret(query):
+			return path + "?REDACTED"
+		}
+	case "QUERY_STRING":
+		if mayBeSecret(value) {
+			return "REDACTED"
+		}
+	default:
+		if points(strings.TrimPrefix(name, "HTTP_")) {
+			return withoutQuery(value)
+		}
 	}
-	e.ObjectEncoder.AddString(name, value)
+	return value
+}
+
+// points says whether a header of that name holds the address of another page: the one somebody came from by a link
+// with a token, or the one they are sent to, which keeps the way back in its query.
+func points(name string) bool {
+	return strings.EqualFold(name, "Referer") || strings.EqualFold(name, "Location")
+}
+
+func withoutQuery(address string) string {
+	if at := strings.IndexAny(address, "?#"); at >= 0 {
+		return address[:at] + "?REDACTED"
+	}
+	return address
 }
 
 // mayHoldToken says whether a query, as sent, could have a parameter of that name: an escape may hide it.
 func mayHoldToken(query string) bool {
 	return strings.Contains(query, "token") || strings.Contains(query, "%")
+}
+
+// mayBeSecret says whether a query to the upstream could hold what opens something, or a whole e-mail address.
+func mayBeSecret(query string) bool {
+	query = strings.ToLower(query)
+	return mayHoldToken(query) || strings.Contains(query, "@") || strings.Contains(query, "pass") || strings.Contains(query, "secret")
 }
 
 // AddObject writes the object of all headers.

@@ -14,8 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-
-	"github.com/portalgate/portalgate/internal/upstream"
 )
 
 func veiled(t *testing.T, level zapcore.Level, wrap func(zapcore.Core) zapcore.Core) (*zap.Logger, *bytes.Buffer) {
@@ -25,7 +23,7 @@ func veiled(t *testing.T, level zapcore.Level, wrap func(zapcore.Core) zapcore.C
 	if wrap != nil {
 		core = wrap(core)
 	}
-	return zap.New(&veil{Core: core, prefix: upstream.NewPrefix("X-Portal-")}), &b
+	return zap.New(newVeil(core, settings{headerPrefix: "X-Portal-", prefix: "/auth"})), &b
 }
 
 func toldUpstream(t *testing.T) zap.Field {
@@ -80,6 +78,44 @@ func TestALogLeavesOutWhoAsksAndTheProofOfIt(t *testing.T) {
 	}
 }
 
+// AUD-01, LOG-05: what somebody puts into the address of one of our pages is not written, whatever it is called; nor is
+// where they came from with it, nor where they are sent. Addresses of the upstream keep a query that says nothing.
+func TestALogKeepsOnlyThePathOfOurOwnPages(t *testing.T) {
+	for _, c := range []struct{ uri, want string }{
+		{"/auth/login?email=ann&password=S3cret-word&code=123456", "/auth/login"},
+		{"/auth/login?x=y", "/auth/login"},
+		{"/Auth/login?pw=S3cret-word", "/Auth/login"},
+		{"//auth/login?pw=S3cret-word", "//auth/login"},
+		{"http://acme.example/auth/login?pw=S3cret-word", "http://acme.example/auth/login"},
+		{"/auth/login", "/auth/login"},
+		{"/orders?page=2", "/orders?page=2"},
+		{"/orders?email=ann@buyer.example", "/orders?REDACTED"},
+		{"/orders?accessToken=S3cret-word", "/orders?REDACTED"},
+		{"/orders?Password=S3cret-word", "/orders?REDACTED"},
+		{"/authors?page=2", "/authors?page=2"},
+	} {
+		log, b := veiled(t, zapcore.DebugLevel, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://acme.example/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RequestURI = c.uri
+		r.Header = http.Header{"Referer": {"https://acme.example/auth/reset-password?token=S3cret-word"}}
+		answer := caddyhttp.LoggableHTTPHeader{Header: http.Header{"Location": {"/auth/login?return_to=/invoices?key=S3cret-word"}}}
+		log.Info("handled request", zap.Object("request", caddyhttp.LoggableHTTPRequest{Request: r}), zap.Object("resp_headers", answer), zap.String("uri", c.uri))
+		log.Info("env", zap.Object("env", environment{"REQUEST_URI": c.uri, "QUERY_STRING": "token=S3cret-word", "HTTP_REFERER": "https://acme.example/?a=S3cret-word#S3cret-word"}))
+		if said := b.String(); strings.Contains(said, "S3cret-word") || strings.Contains(said, "123456") || strings.Contains(said, "ann@buyer") {
+			t.Errorf("%s is written as %s", c.uri, said)
+		}
+		if n := strings.Count(b.String(), `"`+c.want+`"`); n != 3 {
+			t.Errorf("%s stands %d times in %s", c.want, n, b)
+		}
+		if !strings.Contains(b.String(), `"https://acme.example/auth/reset-password?REDACTED"`) || !strings.Contains(b.String(), `"/auth/login?REDACTED"`) {
+			t.Errorf("pages are not named: %s", b)
+		}
+	}
+}
+
 // A line that is not wanted costs nothing, and a sampler below still has its say.
 func TestAVeiledLogWritesAsManyLinesAsItDidBefore(t *testing.T) {
 	log, b := veiled(t, zapcore.InfoLevel, func(c zapcore.Core) zapcore.Core { return zapcore.NewSamplerWithOptions(c, time.Hour, 2, 0) })
@@ -121,7 +157,7 @@ func TestThisCaddyLetsItsLogsBeVeiled(t *testing.T) {
 	if err := judgeLogs(false, quiet); err != nil {
 		t.Errorf("without a veil and without a log: %v", err)
 	}
-	if veilLogs(caddy.Context{}, upstream.NewPrefix("X-Portal-")) != true {
+	if veilLogs(caddy.Context{}, settings{headerPrefix: "X-Portal-"}) != true {
 		t.Error("a context without a configuration is refused")
 	}
 }

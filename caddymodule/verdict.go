@@ -63,7 +63,7 @@ func (w *world) judge(ctx context.Context) (err error) {
 	if last := w.verdict.last.Load(); last != nil && w.fit.Load() && last.keys == turn && time.Since(last.at) < fitFor {
 		return nil
 	}
-	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}); err != nil {
+	if err := w.store.Inspect(ctx, store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest(), Server: migrations.LeastServer}); err != nil {
 		return unfit("database", err)
 	}
 	if err := w.registerKeys(ctx); err != nil {

@@ -18,6 +18,9 @@ type Finding struct {
 // groupRoles are the roles that the first file makes.
 var groupRoles = []string{"portalgate_gateway", "portalgate_operator", "portalgate_directory", "portalgate_changes", "portalgate_claim"}
 
+// LeastServer is the oldest line of PostgreSQL that a gateway works with: the older ones are not mended any more.
+const LeastServer = 15
+
 // leastServer are the minor releases from which on a line of PostgreSQL keeps row-level security shut in the ways that
 // we rely on (CVE-2025-8713, CVE-2024-10978).
 var leastServer = map[int]int{15: 14, 16: 10, 17: 6}
@@ -54,8 +57,8 @@ func Check(ctx context.Context, url string) (found []Finding, err error) {
 	}
 	major, minor := version/10000, version%10000
 	switch least, known := leastServer[major]; {
-	case major < 15:
-		say("server", "wrong", "PostgreSQL %d.%d is too old; 15 or newer is needed", major, minor)
+	case major < LeastServer:
+		say("server", "wrong", "PostgreSQL %d.%d is too old; %d or newer is needed", major, minor, LeastServer)
 	case known && minor < least:
 		say("server", "note", "PostgreSQL %d.%d has known holes in row-level security; update it to %d.%d", major, minor, major, least)
 	default:

@@ -28,6 +28,7 @@ func verbs() []verb {
 		{"check", "format, vet, staticcheck, tidy, generated files; no tests", func(ctx context.Context, r *run, _ []string) error { return check(ctx, r) }},
 		{"golden", "rewrite the golden files from what the tests get; the diff is the review [packages]", golden},
 		{"options", "write the option reference into the documentation, from the configuration's comments", options},
+		{"vuln", "look for known holes in what is built with, as before a release; asks vuln.go.dev", vuln},
 		{"timing", "measure whether the time of a sign-in's answer tells anything, as before a release", timing},
 		{"bench", "measure what is promised about speed [--brief] [--write] [rows, such as P1 P7]", benchVerb},
 		{"xcaddy", "print the xcaddy command line that xcaddy.json stands for", xcaddy},

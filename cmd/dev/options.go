@@ -150,6 +150,8 @@ var jsonOnly = map[string]string{
 	"portalgate mail.regions.*.sender":             "as above",
 	"portalgate sms.sender":                        "a subdirective with the provider's name",
 	"portalgate.sms.webhook url":                   "the argument of `webhook <url>`",
+	"portalgate.mail.capture trial":                "part of `capture trial`",
+	"portalgate.sms.capture trial":                 "part of `capture trial`",
 	"portalgate.mail.smtp server":                  "the argument of `smtp <host:port>`",
 	"portalgate.mail.ses region":                   "the argument of `ses <region>`",
 	"portalgate.mail.failover senders":             "one provider a line",

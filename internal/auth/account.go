@@ -206,6 +206,15 @@ func (s *Service) EndOthers(ctx context.Context, t *portal.Tenant, c portal.Clie
 	return len(ended), nil
 }
 
+// EndAll ends every session of the person, this one too. As for the others it must be them: whoever holds a stolen
+// session must not be able to turn its owner out (SES-08). Signing out with all=1 asks for nothing, and is fixed so.
+func (s *Service) EndAll(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, ses portal.Session) error {
+	if err := s.Ready(ctx, t, c, Holder{Session: &ses}); err != nil {
+		return err
+	}
+	return s.SignOut(ctx, t, c, cookies, true)
+}
+
 // Activity lists what happened to a person's account, newest first.
 func (s *Service) Activity(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, limit int, before time.Time) ([]portal.Activity, error) {
 	var rows []portal.Activity

@@ -149,12 +149,23 @@ func (s *Service) DeliverOne(ctx context.Context, d store.Due) error {
 			if err := x.VoidTickets(after, dep.users, dep.ticket, dep.void...); err != nil {
 				return err
 			}
-			return x.Delivered(after, d.Letter, l.to)
+			return errors.Join(s.resetAsked(after, x, l, dep), x.Delivered(after, d.Letter, l.to))
 		case errors.Is(err, mail.ErrRejected):
 			return x.Undeliverable(after, d.Letter, err.Error())
 		}
 		return x.Deferred(after, d.Letter, s.Now().Add(again(l.ID, l.Tries)), err.Error())
 	})
+}
+
+// resetAsked records that somebody has asked for a link to a new password, once it is mailed: at the page nobody has
+// looked whose address it is, and a row written there would take a time that says so (TIM-02). A command that asks has
+// recorded it itself.
+func (s *Service) resetAsked(ctx context.Context, x *store.Tx, l letter, dep departure) error {
+	asked := l.facts["at"] // a command's letter does not say
+	if l.Kind != portal.LetterRecover || asked == "" || l.facts[factRecovery] != "" || len(dep.users) == 0 {
+		return nil
+	}
+	return x.Record(ctx, portal.Activity{Verb: portal.VerbResetAsked, User: dep.users[0], Addr: parseAddr(l.facts["address"]), Agent: l.facts["agent"], At: x.Now(), Result: "ok", Facts: map[string]string{"asked": asked}})
 }
 
 // again is how long a letter waits after its nth try: twice as long each time, and not all at the same moment.

@@ -136,7 +136,8 @@ func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	if m == nil {
 		return out, errNotOffered
 	}
-	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
+	err = s.sending(ctx, t, c, func(x *store.Tx, paid *stamp) error {
+		h.stamp = paid
 		p, err := s.mayAdd(ctx, x, t, c, h)
 		if err != nil {
 			return err
@@ -213,7 +214,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	}
 	enrolled, err := m.Confirm(ctx, p.scene(t, factor.PurposeEnrol, c.At), state, answer)
 	if err != nil {
-		return out, notEnrolled(m, err)
+		return out, errors.Join(notEnrolled(m, err), s.notEnrolledIs(ctx, t, c, p, m, err))
 	}
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -272,6 +273,18 @@ func notEnrolled(m factor.Method, err error) error {
 		return input("code", wrongCode(m))
 	}
 	return err
+}
+
+// notEnrolledIs records a wrong answer at a set-up: whoever guesses there has somebody's session, or their password.
+func (s *Service) notEnrolledIs(ctx context.Context, t *portal.Tenant, c portal.Client, p *party, m factor.Method, cause error) error {
+	if errors.Is(cause, factor.ErrInput) || !errors.Is(cause, factor.ErrUsed) && !errors.Is(cause, factor.ErrWrong) {
+		return nil
+	}
+	a := portal.Activity{Verb: portal.VerbSecondFailed, User: p.user().ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused", Facts: map[string]string{"method": string(m.Kind()), "at": "set_up"}}
+	if p.signedIn() {
+		a.Session = p.holder.Session.ID
+	}
+	return s.within(ctx, t, c.At, func(x *store.Tx) error { return x.Record(ctx, a) })
 }
 
 // factorName is how somebody calls a factor; empty: as its kind does.

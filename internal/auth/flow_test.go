@@ -136,7 +136,7 @@ func trail(t testing.TB, h *testenv.House, tenant portal.Tenant) []string {
 			t.Errorf("a row of the trail leaves out address, agent or result: %+v", r)
 		}
 		line := r.Verb + " " + r.Result + " " + r.Address
-		for _, f := range []string{"unknown_address", "limit", "rest"} {
+		for _, f := range []string{"unknown_address", "limit", "rest", "codes_sent", "unknown_passkey", "another_tenants"} {
 			if n := r.Facts[f]; n != "" {
 				line += " " + f + "=" + n
 			}

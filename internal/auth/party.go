@@ -20,6 +20,8 @@ type Holder struct {
 	Attempt string          // the cookie of a sign-in under way
 	Session *portal.Session // or the session; nil: it is the cookie
 	Origin  string          // what the address bar says: scheme, host and port
+
+	stamp *stamp // whether a code may be sent; nil: nobody has asked
 }
 
 // party is a holder as the database knows them, in one transaction.
@@ -335,11 +337,12 @@ func (s *Service) put(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 	}
 	// Whoever sees what an app is set up with need not guess its codes, and begins anew as often as they like.
 	seen := purpose == factor.PurposeEnrol && ch.Letter == nil
-	left, err := x.PutChallenge(ctx, row, m.Traits().Guessable && !seen)
-	if err != nil || ch.Letter == nil {
-		return left, err
+	if ch.Letter != nil { // first: where no code leaves, the one that was sent before stays good
+		if err := s.dispatch(ctx, x, t, c, p, *ch.Letter, c.At.Add(ch.Life)); err != nil {
+			return 0, err
+		}
 	}
-	return left, s.dispatch(ctx, x, t, c, p.user(), *ch.Letter, c.At.Add(ch.Life))
+	return x.PutChallenge(ctx, row, m.Traits().Guessable && !seen)
 }
 
 // What a person may have sent in codes (OOB-05).
@@ -350,7 +353,8 @@ const (
 
 // dispatch posts a code, in the transaction in which it is asked for. Each code is a letter of its own: of two that wait
 // only the newer is good, and it is the one that must arrive.
-func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User, code factor.Code, until time.Time) error {
+func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, code factor.Code, until time.Time) error {
+	u := p.user()
 	n, last, err := x.LettersSince(ctx, code.Kind, u.ID, c.At.Add(-time.Hour))
 	if err != nil {
 		return err
@@ -360,6 +364,9 @@ func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c
 		return &portal.Problem{Kind: portal.ProblemLimit, Public: "A code was sent a moment ago. Wait a minute before you ask for another.", RetryAfter: last.Add(codesApart).Sub(c.At), Rule: RuleCodes}
 	case n >= codesAHour:
 		return &portal.Problem{Kind: portal.ProblemLimit, Public: "Enough codes were sent for now. Use another way, or try again later.", RetryAfter: time.Hour, Rule: RuleCodes}
+	}
+	if err := p.holder.stamp.good(code.Kind, p.known.ID != ""); err != nil {
+		return err
 	}
 	return s.post(ctx, x, t, portal.Letter{Kind: code.Kind, User: u.ID, To: portal.Email(code.To), Language: u.Language, Expires: until, Facts: asked(c, map[string]string{"code": code.Code})})
 }

@@ -64,7 +64,11 @@ func (s *Service) EnterOptions(ctx context.Context, t *portal.Tenant, c portal.C
 
 // mayEnter draws on the limits of what anybody may ask for.
 func (s *Service) mayEnter(ctx context.Context, t *portal.Tenant, c portal.Client) error {
-	return limited(s.Limits.Passkey(ctx, c.At, s.guessOf(t, c, "")))
+	err := limited(s.Limits.Passkey(ctx, c.At, s.guessOf(t, c, "")))
+	if err != nil {
+		s.tallies.add(t.ID, c, refusedByLimit)
+	}
+	return err
 }
 
 // Enter signs in by passkey alone: the passkey is something that the person has, and it has verified them (WA-03). It
@@ -80,6 +84,12 @@ func (s *Service) Enter(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		return out, err
 	}
 	refused := &portal.Problem{Kind: portal.ProblemCredentials, Public: "This passkey could not be used here. Sign in with your password, or try again."}
+	var f store.Factor // the passkey that was claimed
+	defer func() {
+		if errors.Is(err, refused) {
+			err = errors.Join(err, s.passkeyRefused(ctx, t, c, f.User))
+		}
+	}()
 	lookup, err := m.Claimed(credential)
 	if err != nil {
 		return out, refused
@@ -92,7 +102,6 @@ func (s *Service) Enter(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	var (
 		ch    store.Challenge
 		state []byte
-		f     store.Factor
 		rows  []store.Account
 	)
 	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
@@ -164,6 +173,18 @@ func (s *Service) Enter(ctx context.Context, t *portal.Tenant, c portal.Client, 
 	}
 	s.Sessions.Forget(c.At, ended...)
 	return out, nil
+}
+
+// passkeyRefused is a failed sign-in by passkey in the trail: a row of its owner's, or where it is nobody's counted with
+// its network and minute (AUD-02, DOS-04).
+func (s *Service) passkeyRefused(ctx context.Context, t *portal.Tenant, c portal.Client, owner portal.UserID) error {
+	if owner == "" {
+		s.tallies.add(t.ID, c, failedPasskey)
+		return nil
+	}
+	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+		return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: owner, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused", Facts: map[string]string{"method": string(portal.FactorWebAuthn)}})
+	})
 }
 
 // admitted are the rows of a person who may sign in, the one that was asked for first.

@@ -26,7 +26,7 @@ func (s *Service) AskReset(ctx context.Context, t *portal.Tenant, c portal.Clien
 	if err != nil {
 		return Outcome{}, input("email", "Enter your e-mail address, like name@example.com.")
 	}
-	return s.ask(ctx, t, c, portal.Letter{Kind: portal.LetterRecover, To: email, Once: string(email), Facts: asked(c, nil)})
+	return s.ask(ctx, t, c, portal.Letter{Kind: portal.LetterRecover, To: email, Once: string(email), Facts: asked(c, map[string]string{"agent": c.Agent})})
 }
 
 // ask queues a letter that anybody may ask for, for any address.

@@ -173,7 +173,8 @@ func (s *Service) Send(ctx context.Context, t *portal.Tenant, c portal.Client, h
 
 // question asks a holder.
 func (s *Service) question(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, k portal.FactorKind, enrol bool, shown func(factor.Challenge)) error {
-	return s.within(ctx, t, c.At, func(x *store.Tx) error {
+	return s.sending(ctx, t, c, func(x *store.Tx, paid *stamp) error {
+		h.stamp = paid
 		p, err := s.party(ctx, x, t, c, h)
 		if err != nil {
 			return err
@@ -218,8 +219,7 @@ func (s *Service) sendFirst(ctx context.Context, x *store.Tx, t *portal.Tenant, 
 	case due == "" && p.usable[0].Traits().Sent:
 		err = s.pose(ctx, x, t, c, p, factor.PurposeSignIn, p.usable[0], p.factors, func(factor.Challenge) {})
 	}
-	var limit *portal.Problem
-	if errors.As(err, &limit) && limit.Rule == RuleCodes {
+	if s.noCodeLeft(err) {
 		return nil
 	}
 	return err

@@ -66,6 +66,7 @@ func New(d Deps) *Service {
 	d.Sessions.OnCopy(func(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User) error {
 		return s.notify(ctx, x, t, c, u, portal.LetterCopied, nil)
 	})
+	d.Sessions.OnForeign(func(t *portal.Tenant, c portal.Client) { s.tallies.add(t.ID, c, foreignSession) })
 	return s
 }
 

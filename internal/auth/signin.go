@@ -278,7 +278,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 
 	out := Outcome{ReturnTo: at.ReturnTo, Left: -1}
 	var ended []portal.SessionID
-	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
+	err := s.sending(ctx, t, c, func(x *store.Tx, paid *stamp) error {
 		ended = nil
 		if err := x.TakeTurns(ctx, users(opened)); err != nil {
 			return err
@@ -331,7 +331,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 				}
 			}
 			if out.Step == portal.StepSecond || out.Step == portal.StepEnrol {
-				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal()})
+				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal(), stamp: paid})
 			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/portalgate/portalgate/internal/whereabouts"
 )
 
-// What is counted rather than written down one by one: refusals by a limit, and failures at addresses without an
-// account. Anybody can cause as many of them as they like, so they become one row of the trail per network, tenant and
+// What is counted rather than written down one by one: refusals by a limit, failures at addresses without an account and
+// with passkeys that nobody has, and sign-ins of other tenants. Anybody can cause as many of them as they like, so they become one row of the trail per network, tenant and
 // minute, and cost no trip to the database in between (AUD-02, DOS-04).
 type reason int
 
@@ -21,7 +21,10 @@ const (
 	failedUnknown reason = iota
 	refusedByLimit
 	refusedByRest
-	refusedAsk // a mail that was asked for once too often
+	refusedAsk     // a mail that was asked for once too often
+	refusedCode    // a code
+	failedPasskey  // of nobody that is known
+	foreignSession // a sign-in of another tenant
 	reasons
 )
 
@@ -112,7 +115,7 @@ func (n *tally) activity(network string) portal.Activity {
 	a := portal.Activity{Verb: portal.VerbLoginFailed, Addr: n.client.Addr, Agent: n.client.Agent, At: n.first, Result: "refused", Facts: map[string]string{
 		"count": fmt.Sprint(total), "network": network, "last": n.last.UTC().Format(time.RFC3339),
 	}}
-	for i, name := range []string{"unknown_address", "limit", "rest", "mails_asked"} {
+	for i, name := range []string{"unknown_address", "limit", "rest", "mails_asked", "codes_sent", "unknown_passkey", "another_tenants"} {
 		if n.counts[i] > 0 {
 			a.Facts[name] = fmt.Sprint(n.counts[i])
 		}

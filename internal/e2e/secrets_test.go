@@ -442,6 +442,25 @@ func (h *hunt) visits(t *testing.T, g *gateway, wrong, next string) {
 	h.secret("a link's token", linked)
 	get(t, ann, g.url("/auth/reset-password?token="+linked))
 	get(t, ann, g.url("/auth/login?token="+linked))
+	// A form that is sent as a query (LOG-05), with nothing escaped in it; and where somebody comes from with a link.
+	const asked, typed = "P4ssw0rd-in-an-address-19", "739104-2286"
+	h.secret("a password in a query", asked)
+	h.secret("a code in a query", typed)
+	for query, want := range map[string]int{"email=ann@buyer.example&password=" + asked + "&code=" + typed: http.StatusBadRequest, "pw=" + asked: http.StatusUnauthorized} {
+		expect("a form as a query", post(t, h.client(t), g.url("/auth/login?"+query), url.Values{"email": {"nobody@buyer.example"}, "password": {wrong}}), want)
+	}
+	for _, path := range []string{"/auth/login", "/orders"} {
+		req, err := http.NewRequest(http.MethodGet, g.url(path), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Referer", g.url("/auth/reset-password?token="+linked))
+		res, err := ann.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
 	stranger := h.client(t)
 	expect("no session", get(t, stranger, g.url("/orders")), http.StatusUnauthorized)
 	expect("no page", get(t, stranger, g.url("/auth/none")), http.StatusNotFound)

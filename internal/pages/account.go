@@ -162,6 +162,11 @@ func endAgain(live []portal.Session, end string) (askData, bool) {
 		d.Button = d.Title
 		return d, true
 	}
+	if end == "all" {
+		d.Title, d.Words, d.Action, d.ID = "Sign out everywhere", "Every device has to sign in again, this one too.", "revoke_all", ""
+		d.Button = d.Title
+		return d, true
+	}
 	i := slices.IndexFunc(live, func(x portal.Session) bool { return string(x.ID) == end })
 	if i < 0 {
 		return d, false
@@ -197,8 +202,8 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 		}
 		here = s.Prefix + "/account/sessions?done=others"
 	case "revoke_all":
-		if err := s.Auth.SignOut(r.Context(), v.Tenant, v.Client, v.Cookies, true); err != nil {
-			return err
+		if err := s.Auth.EndAll(r.Context(), v.Tenant, v.Client, v.Cookies, v.facts.Session); err != nil {
+			return after(err, s.Prefix+"/account/sessions?end=all")
 		}
 		w.Header().Del("Set-Cookie")
 		s.leave(w, v.Visit)
@@ -214,7 +219,7 @@ func (s *Site) endSessions(w http.ResponseWriter, r *http.Request, v visitor) er
 var verbWords = map[portal.Verb]string{
 	portal.VerbLogin: "Signed in", portal.VerbLoginFailed: "Sign-in refused", portal.VerbLogout: "Signed out",
 	portal.VerbAccountLocked: "Sign-in paused after several wrong passwords", portal.VerbPasswordChange: "Password changed",
-	portal.VerbPasswordReset: "Password set anew", portal.VerbProfileUpdate: "Details changed", portal.VerbSessionRevoked: "A device was signed out",
+	portal.VerbPasswordReset: "Password set anew", portal.VerbResetAsked: "A link to a new password was asked for", portal.VerbProfileUpdate: "Details changed", portal.VerbSessionRevoked: "A device was signed out",
 	portal.VerbSessionsRevoked: "Other devices were signed out", portal.VerbTokenReuse: "A copied sign-in was used and stopped",
 	portal.VerbCompanyChosen: "Company chosen", portal.VerbEmailVerified: "E-mail address confirmed", portal.VerbRegistered: "Account created",
 	portal.VerbAddressAsked: "Another e-mail address asked for", portal.VerbAddressUndone: "A change of the e-mail address was taken back",

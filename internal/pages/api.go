@@ -75,7 +75,7 @@ func (s *Site) apiEndSession(raw string) func(http.ResponseWriter, *http.Request
 
 func (s *Site) apiEndSessions(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if r.URL.Query().Get("all") == "1" {
-		if err := s.Auth.SignOut(r.Context(), v.Tenant, v.Client, v.Cookies, true); err != nil {
+		if err := s.Auth.EndAll(r.Context(), v.Tenant, v.Client, v.Cookies, v.facts.Session); err != nil {
 			return err
 		}
 		w.Header().Del("Set-Cookie")

@@ -25,6 +25,11 @@ type Limits struct {
 
 	PasskeysNetwork int // sign-ins by passkey that were begun from one network in the window; above it nobody there may begin one
 	PasskeysTenant  int // the same at one tenant in a minute
+
+	CodesNetwork int // codes mailed for one network in the window; above it browsers that are new to their account get none
+	CodesTenant  int // the same at one tenant in a minute
+	TextsNetwork int // codes sent as text messages for one network in the window; above it nobody there gets one
+	TextsTenant  int // the same at one tenant in an hour
 }
 
 // DefaultLimits are the row "limit by address" of the decisions: eighty colleagues who mistype eight times in a hundred
@@ -36,6 +41,7 @@ func DefaultLimits() Limits {
 		SignInsNetwork: 300, SignInsFlood: 3000, SignInsTenant: 6000,
 		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600,
 		PasskeysNetwork: 600, PasskeysTenant: 6000,
+		CodesNetwork: 100, CodesTenant: 600, TextsNetwork: 30, TextsTenant: 600,
 	}
 }
 

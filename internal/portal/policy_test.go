@@ -17,7 +17,7 @@ func TestTheNumbersOfThePolicies(t *testing.T) {
 	limits := portal.Limits{
 		Window: 15 * time.Minute, Network: 10, Wait: 15 * time.Minute, WaitMost: 2 * time.Hour, Refuse: 100, Refusal: 15 * time.Minute,
 		Tenant: 1000, Global: 10_000, SignInsNetwork: 300, SignInsFlood: 3000, SignInsTenant: 6000,
-		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600, PasskeysNetwork: 600, PasskeysTenant: 6000,
+		AsksAddress: 10, AsksNetwork: 60, AsksTenant: 600, PasskeysNetwork: 600, PasskeysTenant: 6000, CodesNetwork: 100, CodesTenant: 600, TextsNetwork: 30, TextsTenant: 600,
 	}
 	def := portal.Policy{
 		AccessLife: 30 * time.Minute, RenewBefore: 5 * time.Minute, RefreshGrace: 30 * time.Second,

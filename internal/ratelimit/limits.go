@@ -49,6 +49,9 @@ type Limits struct {
 	AsksAddress, AsksNetwork, AsksTenant Limit // mails that anybody may ask for
 
 	PasskeysNetwork, PasskeysTenant Limit // sign-ins by passkey, which are begun by looking at the sign-in page
+
+	CodesNetwork, CodesTenant Limit // codes that are mailed
+	TextsNetwork, TextsTenant Limit // codes that are sent as text messages, each of which costs money
 }
 
 const (
@@ -59,6 +62,8 @@ const (
 	publicRefusal  = "Too many sign-ins from your network have failed. Please try again a little later, or from another network."
 	publicPasskeys = "Many people are signing in from your network. Sign in with your password, or try again a little later."
 	publicAsks     = "We were asked for several mails already. Look into your mailbox, and into the folder for unwanted mail, before you ask for another one."
+	publicCodes    = "Many codes were sent. Use another way, or try again a little later. A browser in which you have signed in before gets one as usual."
+	publicTexts    = "Many codes were sent by text message. Use another way, or try again a little later."
 )
 
 // Declare is the table of limits.
@@ -66,6 +71,7 @@ func Declare(p portal.Limits) Limits {
 	const network, tenant, all = "tenant and network (IPv6 by /64)", "tenant", "everything"
 	const asked = "mails asked for"
 	const begun = "sign-ins by passkey begun"
+	const mailed, texted = "codes mailed", "codes sent by text message"
 	const accounts = "accounts that failed and have not succeeded since"
 	counts := accounts
 	if p.ByTry {
@@ -90,12 +96,18 @@ func Declare(p portal.Limits) Limits {
 
 		PasskeysNetwork: Limit{"passkeys_network", Rate, begun, network, p.PasskeysNetwork, p.Window, RefusesEverybody, 0, 0, publicPasskeys},
 		PasskeysTenant:  Limit{"passkeys_tenant", Rate, begun, tenant, p.PasskeysTenant, time.Minute, RefusesEverybody, 0, 0, publicPasskeys},
+
+		CodesNetwork: Limit{"codes_network", Rate, mailed, network, p.CodesNetwork, p.Window, RefusesStrangers, 0, 0, publicCodes},
+		CodesTenant:  Limit{"codes_tenant", Rate, mailed, tenant, p.CodesTenant, time.Minute, RefusesStrangers, 0, 0, publicCodes},
+		TextsNetwork: Limit{"texts_network", Rate, texted, network, p.TextsNetwork, p.Window, RefusesEverybody, 0, 0, publicTexts},
+		TextsTenant:  Limit{"texts_tenant", Rate, texted, tenant, p.TextsTenant, time.Hour, RefusesEverybody, 0, 0, publicTexts},
 	}
 }
 
 // All lists the limits in the order in which they are asked.
 func (l Limits) All() []Limit {
-	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses, l.AsksAddress, l.AsksNetwork, l.AsksTenant, l.PasskeysNetwork, l.PasskeysTenant}
+	return []Limit{l.Flood, l.Network, l.Tenant, l.Guesses, l.Refusal, l.TenantGuesses, l.AllGuesses, l.AsksAddress, l.AsksNetwork, l.AsksTenant, l.PasskeysNetwork, l.PasskeysTenant,
+		l.CodesNetwork, l.CodesTenant, l.TextsNetwork, l.TextsTenant}
 }
 
 // halved is the limit with half its number: what a process takes when it decides alone although it has neighbours.

@@ -154,6 +154,23 @@ func (l *Limiter) Passkey(ctx context.Context, now time.Time, g Guess) Decision 
 	return l.Spend(ctx, now, charges...)
 }
 
+// Code draws on the limits of codes that are sent (OOB-05), by network unless it is exempt, and by tenant. Text messages
+// have limits of their own that know no browsers: who sends them to numbers that pay by the message (toll fraud) does it
+// from accounts and browsers of their own, and only the number of them bounds the bill.
+func (l *Limiter) Code(ctx context.Context, now time.Time, g Guess, text bool) Decision {
+	network, tenant := l.limits.CodesNetwork, l.limits.CodesTenant
+	if text {
+		network, tenant = l.limits.TextsNetwork, l.limits.TextsTenant
+	} else if !g.Stranger {
+		return Decision{Allowed: true}
+	}
+	charges := []Charge{{tenant, []string{string(g.Tenant)}}}
+	if !g.Exempt {
+		charges = append([]Charge{{network, []string{string(g.Tenant), g.Network}}}, charges...)
+	}
+	return l.Spend(ctx, now, charges...)
+}
+
 // Degraded counts the decisions that this process took alone because Redis did not answer.
 func (l *Limiter) Degraded() int64 { return l.degraded.Load() }
 
@@ -247,5 +264,5 @@ func (l *Limiter) Forget(tenant portal.TenantID, network string) {
 }
 
 func (l *Limiter) byNetwork() []Limit {
-	return []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork}
+	return []Limit{l.limits.Flood, l.limits.Network, l.limits.AsksNetwork, l.limits.PasskeysNetwork, l.limits.CodesNetwork, l.limits.TextsNetwork}
 }

@@ -58,6 +58,7 @@ func (a *Access) Issued() time.Time { return time.UnixMilli(a.IssuedAt*1000 + in
 var (
 	ErrInvalid = errors.New("token is not valid")
 	ErrExpired = errors.New("token has expired")
+	ErrForeign = fmt.Errorf("%w here: it is another tenant's", ErrInvalid)
 )
 
 // SignAccess makes an access token.
@@ -102,7 +103,7 @@ func (k *Keyring) accessKey(head string, now time.Time) *Key {
 	return k.find(h.Kid, PurposeAccess, now)
 }
 
-// VerifyAccess checks a token of a realm and tenant at a moment. Every doubt is ErrInvalid. A forged token costs a
+// VerifyAccess checks a token of a realm and tenant at a moment. Every doubt is ErrInvalid, also ErrForeign. A forged token costs a
 // signature's check and no more: nothing that it says is read before.
 func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Access, error) {
 	if len(token) > MaxAccessLen || strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") { // line ends, which the decoder skips
@@ -125,7 +126,9 @@ func (k *Keyring) VerifyAccess(token, realm, tenant string, now time.Time) (Acce
 	}
 	a := c.Access
 	switch {
-	case a.Issuer != Issuer, a.Audience != realm, a.Tenant != tenant,
+	case a.Issuer == Issuer && a.Audience == realm && a.Tenant != tenant:
+		return Access{}, ErrForeign
+	case a.Issuer != Issuer, a.Audience != realm,
 		a.User == "", a.Session == "", a.ID == "", len(a.AMR) == 0, a.AuthTime <= 0, a.IssuedAt <= 0, a.NotBefore <= 0, a.Expires <= 0,
 		a.Millis < 0 || a.Millis > 999, a.Generation < 0, a.Expires < a.IssuedAt, a.Expires-a.IssuedAt > int64(MaxAccessLife/time.Second):
 		return Access{}, ErrInvalid

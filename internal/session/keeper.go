@@ -74,6 +74,7 @@ type Keeper struct {
 	later   chan func(context.Context) error
 	counts  counts
 	copied  func(context.Context, *store.Tx, *portal.Tenant, portal.Client, portal.User) error
+	foreign func(*portal.Tenant, portal.Client)
 }
 
 // OnCopy sets who is told, in the same transaction, that a copied sign-in was stopped: the owner hears of it by mail. It
@@ -81,6 +82,10 @@ type Keeper struct {
 func (k *Keeper) OnCopy(f func(context.Context, *store.Tx, *portal.Tenant, portal.Client, portal.User) error) {
 	k.copied = f
 }
+
+// OnForeign sets who is told that a sign-in of another tenant was brought here, which no browser does by itself. It is set
+// before the first request.
+func (k *Keeper) OnForeign(f func(*portal.Tenant, portal.Client)) { k.foreign = f }
 
 // New makes a Keeper.
 func New(o Options) *Keeper {
@@ -186,6 +191,9 @@ func (k *Keeper) Resume(ctx context.Context, t *portal.Tenant, c Cookies, who po
 			// Another company was chosen since: the token names somebody else and must be renewed.
 		}
 	}
+	if k.foreign != nil && errors.Is(err, secret.ErrForeign) {
+		k.foreign(t, who)
+	}
 	r, rerr := k.renew(ctx, t, c, who, renewable)
 	if rerr == nil {
 		return r, nil
@@ -232,7 +240,7 @@ func (k *Keeper) verify(token string, t portal.TenantID, now time.Time) (verifie
 	tenant, _ := portal.IDBytes(t)
 	if v, ok := k.tokens.get(d); ok {
 		if v.tenant != tenant {
-			return verified{}, secret.ErrInvalid
+			return verified{}, secret.ErrForeign
 		}
 		switch {
 		case v.expires <= now.Unix():

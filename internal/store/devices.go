@@ -79,10 +79,19 @@ func (x *Tx) ForgetAttempts(ctx context.Context, users []portal.UserID) error {
 	return nil
 }
 
-// PutAttempt stores a sign-in under way and forgets those that have expired.
+// attemptsKept is how many sign-ins a person may have under way. Whoever knows a password could otherwise fill the table
+// with them, each of a browser of its own (DOS-04); the newest are those that somebody is at.
+const attemptsKept = 10
+
+// PutAttempt stores a sign-in under way, and forgets those that have expired and the oldest that its people have beyond
+// what is kept.
 func (x *Tx) PutAttempt(ctx context.Context, a portal.Attempt, d secret.Digest) error {
 	if _, err := x.tx.Exec(ctx, `delete from portalgate.attempts where tenant_id = $1 and expires_at < $2`, x.tenant, x.now); err != nil {
 		return fmt.Errorf("forgetting old attempts: %w", err)
+	}
+	if _, err := x.tx.Exec(ctx, `delete from portalgate.attempts where tenant_id = $1 and id in (
+			select id from portalgate.attempts where tenant_id = $1 and users && $2::uuid[] order by created_at desc, id desc offset $3)`, x.tenant, a.Users, attemptsKept-1); err != nil {
+		return fmt.Errorf("forgetting the oldest attempts: %w", err)
 	}
 	_, err := x.tx.Exec(ctx, `insert into portalgate.attempts (id, tenant_id, digest, users, verified, expired, shown, remember, return_to, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,

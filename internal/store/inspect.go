@@ -10,7 +10,10 @@ import (
 )
 
 // Versions are the versions of the schema that a program can work with.
-type Versions struct{ Oldest, Latest int64 }
+type Versions struct {
+	Oldest, Latest int64
+	Server         int // the oldest line of PostgreSQL
+}
 
 // The group that the gateway's login is in, and no other; and that of the logins with which commands run.
 const (
@@ -49,6 +52,13 @@ func (s *Store) Inspect(ctx context.Context, v Versions) error {
 		all = append(all, &Unfit{fmt.Sprintf(problem, args...), fix})
 	}
 
+	var server int
+	if err := q.QueryRow(ctx, `select current_setting('server_version_num')::int / 10000`).Scan(&server); err != nil {
+		return said(fmt.Errorf("asking for the server's version: %w", err))
+	}
+	if server < v.Server { // nobody mends the holes in its row-level security any more
+		unfit(fmt.Sprintf("move it to PostgreSQL %d or newer", v.Server), "PostgreSQL %d is too old", server)
+	}
 	var role string
 	var super, bypass, createRole, createDB bool
 	var owned int

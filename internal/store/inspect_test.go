@@ -32,7 +32,7 @@ func as(t *testing.T, address, role string) string {
 func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
 	t.Parallel()
 	db := testenv.FreshDatabase(t)
-	versions := store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest()}
+	versions := store.Versions{Oldest: migrations.Oldest(), Latest: migrations.Latest(), Server: migrations.LeastServer}
 	inspect := func(t *testing.T, address string, v store.Versions) error {
 		t.Helper()
 		s, err := store.Open(address, store.Options{MaxConns: 2})
@@ -75,8 +75,9 @@ func TestADatabaseThatIsNotFitIsRefusedWithItsReasonAndItsMend(t *testing.T) {
 		t.Errorf("an owner of tables: %v", err)
 	}
 	for what, v := range map[string]store.Versions{
-		"this program needs": {Oldest: migrations.Latest() + 1, Latest: migrations.Latest() + 1},
-		"knows only up to":   {Oldest: 0, Latest: migrations.Latest() - 1},
+		"this program needs":                            {Oldest: migrations.Latest() + 1, Latest: migrations.Latest() + 1},
+		"knows only up to":                              {Oldest: 0, Latest: migrations.Latest() - 1},
+		"is too old; move it to PostgreSQL 99 or newer": {Oldest: migrations.Oldest(), Latest: migrations.Latest(), Server: 99},
 	} {
 		if err := inspect(t, db.AppURL, v); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)

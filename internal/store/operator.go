@@ -311,6 +311,21 @@ func (x *Tx) RevokeSessions(ctx context.Context, users []portal.UserID, d Deed) 
 	return ended, x.did(ctx, d, portal.VerbSessionsRevoked, users[0], map[string]string{"sessions_ended": fmt.Sprint(len(ended))})
 }
 
+// RevokedAtOnce is how many sessions of a tenant one transaction ends: each is a row that is announced, and locked until
+// all of them are.
+const RevokedAtOnce = 1000
+
+// RevokeEverybody ends sessions of a tenant that began before a moment, so many at most; more may be left when that many
+// have ended. Who signs in meanwhile stays.
+func (x *Tx) RevokeEverybody(ctx context.Context, before time.Time, d Deed) (int, error) {
+	ended, err := x.end(ctx, `id in (select id from portalgate.sessions where tenant_id = $3 and ended_at is null and created_at < $4 order by id limit $5 for update)`,
+		portal.EndOperator, x.tenant, before, RevokedAtOnce)
+	if err != nil {
+		return 0, err
+	}
+	return len(ended), x.did(ctx, d, portal.VerbSessionsRevoked, "", map[string]string{"sessions_ended": fmt.Sprint(len(ended)), "of": "everybody"})
+}
+
 // UnlockBy empties every purse of an address from a command.
 func (x *Tx) UnlockBy(ctx context.Context, e portal.Email, user portal.UserID, d Deed) (int64, error) {
 	n, err := x.Unlock(ctx, e)
