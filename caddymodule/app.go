@@ -123,6 +123,8 @@ type App struct {
 
 	gates, plain int // handlers of this configuration, and those that speak plain HTTP and trust no proxy
 
+	saidOpen bool // that a gate does not look at what is asked
+
 	observatory *observatory
 }
 

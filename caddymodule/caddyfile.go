@@ -247,8 +247,8 @@ func with(first, rest option) option {
 	}
 }
 
-func sub(where string, at noting, options map[string]option) option {
-	return func(d *caddyfile.Dispenser) error { return block(d, where, at.in(where), options) }
+func sub(where string, at noting, options map[string]option, repeat ...string) option {
+	return func(d *caddyfile.Dispenser) error { return block(d, where, at.in(where), options, repeat...) }
 }
 
 func bearerOption(to **UpstreamToken, at noting) option {
@@ -339,7 +339,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	portalgate [<matcher>] {
 //		public      <paths...>
 //		require mfa [<freshness>] <paths...>
-//		graphql     <paths...>
+//		graphql     <paths...> {
+//			allow <names...>
+//		}
 //		cross_site  <METHOD> <path>
 //		upstream_token jwt {
 //			secret <placeholder>
@@ -364,7 +366,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return block(d, "portalgate", at, map[string]option{
 		"public":         patterns(&h.Public),
 		"require":        requireOption(&h.RequireMFA, &h.RequireMFAWithin),
-		"graphql":        patterns(&h.GraphQL),
+		"graphql":        h.named(with(patterns(&h.GraphQL), sub("graphql", at, map[string]option{"allow": fields(&h.GraphQLAllow)}, "allow"))),
 		"upstream_token": bearerOption(&h.UpstreamToken, at),
 		"cross_site": func(d *caddyfile.Dispenser) error {
 			args := d.RemainingArgs()

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/portalgate/portalgate/internal/admission"
+	"github.com/portalgate/portalgate/internal/graphql"
 	"github.com/portalgate/portalgate/internal/pages"
 	"github.com/portalgate/portalgate/internal/portal"
 	"github.com/portalgate/portalgate/internal/upstream"
@@ -34,9 +35,14 @@ type Handler struct {
 	// several that a path meets the shortest time holds. Open sockets and streams end when that time is over. Default: none.
 	RequireMFAWithin []Fresh `json:"require_mfa_within,omitempty"`
 
-	// Paths, with everything below them, whose refusals are written as GraphQL errors, and whose WebSockets are refused
-	// for now. Default: none.
+	// Paths, with everything below them, where GraphQL is spoken: each request is read, judged and written anew before it
+	// is forwarded. Introspection and the operations of the old portal's sign-in are refused, refusals are GraphQL errors,
+	// and WebSockets are refused for now. Default: none.
 	GraphQL []string `json:"graphql,omitempty"`
+
+	// The fields that operations may begin with on all graphql paths of this gate: exact, or the beginning of names and a
+	// `*`. Default: every field of the upstream, which is warned about.
+	GraphQLAllow []string `json:"graphql_allow,omitempty"`
 
 	// Paths that other sites may send to, each with its method: forwarded without session and identity. Default: none.
 	CrossSite []CrossSite `json:"cross_site,omitempty"`
@@ -50,6 +56,7 @@ type Handler struct {
 	app     *App
 	w       *world
 	rules   admission.Rules
+	asked   graphql.Gate
 	stamper *upstream.Stamper
 }
 
@@ -94,6 +101,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app = app.(*App)
 	h.app.met(server)
+	if len(h.GraphQL) > 0 && len(h.GraphQLAllow) == 0 {
+		h.app.wideOpen(places(h.Places).of("graphql"))
+	}
 	if server != nil && server.ReadHeaderTimeout == 0 {
 		server.ReadHeaderTimeout = caddy.Duration(headerWait)
 	}
@@ -138,6 +148,9 @@ func (h *Handler) judge(prefix string) (rules admission.Rules, err error) {
 		rules.MFA = append(rules.MFA, admission.GuardingWithin(read("require", f.Paths), within)...)
 	}
 	rules.GraphQL = admission.Guarding(read("graphql", h.GraphQL))
+	if h.asked, err = h.operations(); err != nil {
+		wrong.add(err)
+	}
 	for _, p := range h.Public {
 		if p == "/*" {
 			wrong.add(bad("public", "/* would open everything; name the paths that need no session"))

@@ -78,7 +78,9 @@ http://:%d {
 	bind 127.0.0.1
 	portalgate {
 		public /assets/* /favicon.ico
-		graphql /graphql
+		graphql /graphql {
+			allow me orders invoices
+		}
 	}
 	reverse_proxy %s
 }

@@ -105,7 +105,7 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	renewable := r.Method != http.MethodHead && a.Wants != admission.WantsSocket
 	res, err := h.w.keeper.Resume(r.Context(), a.Tenant, a.Cookies, a.Client, renewable)
 	if err != nil {
-		h.w.site.Fail(w, r, v, err)
+		h.w.site.Fail(w, r, v, h.formerly(w, r, a, err))
 		return
 	}
 	if res.Grant != nil {
@@ -116,6 +116,12 @@ func (p *passage) gate(w http.ResponseWriter, r *http.Request) {
 	if a.GraphQL && a.Wants == admission.WantsSocket {
 		h.w.site.Fail(w, r, v, &portal.Problem{Kind: portal.ProblemSocket, Public: "Live queries are not available here."})
 		return
+	}
+	if a.GraphQL {
+		if err := h.asked.Admit(w, r, a.Origin+h.rules.Prefix); err != nil {
+			h.w.site.Fail(w, r, v, err)
+			return
+		}
 	}
 	if a.MFA && stale(id.MFAAt, a.Client.At, a.Within) {
 		h.w.site.Fail(w, r, v, errSecondStep)

@@ -317,7 +317,9 @@ http://:%[3]d {
 	portalgate {
 		public /assets/* /favicon.ico
 		require mfa /admin/*
-		graphql /graphql
+		graphql /graphql {
+			allow me orders invoices createOrder
+		}
 	}
 	reverse_proxy %[5]s
 }
@@ -326,7 +328,9 @@ http://:%[6]d {
 	bind %[7]s
 	portalgate {
 		public /assets/* /favicon.ico
-		graphql /graphql
+		graphql /graphql {
+			allow me orders invoices createOrder customer*
+		}
 		upstream_token jwt {
 			secret {env.PORTALGATE_DEMO_OLD_SECRET}
 		}

@@ -359,7 +359,7 @@ func TestWhatTheDemosScreenSaysIsTrue(t *testing.T) {
 				t.Errorf("%s at %s, %s: %s to %q", email, at, who, res.Status, to)
 			}
 			// Both backends believe who it is, each in its own way.
-			req, err := http.NewRequest(http.MethodPost, at+"/graphql", strings.NewReader(`{"query":"{ customerMe { email } orders { number } }"}`))
+			req, err := http.NewRequest(http.MethodPost, at+"/graphql", strings.NewReader(`{"query":"{ me { email } orders { number } }"}`))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ var roads = []struct {
 }{
 	{"protected", "/orders", true, false, false},
 	{"public", "/public/x", false, false, false},
-	{"graphql", "/graphql", true, false, false},
+	{"graphql", "/graphql?query=%7B__typename%7D", true, false, false},
 	{"error", "/down/x", false, false, true},
 	{"socket", "/feed", true, true, false},
 }
