@@ -31,7 +31,7 @@ type Gate struct {
 // Admit reads a request of somebody signed in, judges it, and makes it say what was judged and nothing else. pages is
 // where the portal's own pages are, as in https://acme.portal.example/auth.
 func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, pages string) error {
-	q, err := read(w, r, mostOfPeople)
+	q, err := read(w, r, ofPeople)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, pages string) error
 // sign-in; nil for everything else. The old browser code asks so before anybody has signed in, and stops for good when it
 // is told UNAUTHENTICATED.
 func Moved(w http.ResponseWriter, r *http.Request, pages string) error {
-	q, err := read(w, r, mostOfStrangers)
+	q, err := read(w, r, ofStrangers)
 	if err != nil {
 		return nil // what cannot be read is answered like everything else without a session
 	}

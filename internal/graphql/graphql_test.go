@@ -143,7 +143,7 @@ func TestTheOldSignInIsToldWhereThePagesAre(t *testing.T) {
 		}
 	}
 	for what, r := range map[string]*http.Request{
-		"another operation": asking(`{ myOrders { id } }`), "what cannot be read": posted("{"), "a body that is too long": asking("{ customerLogin }" + strings.Repeat(" ", mostOfStrangers)),
+		"another operation": asking(`{ myOrders { id } }`), "what cannot be read": posted("{"), "a body that is too long": asking("{ customerLogin }" + strings.Repeat(" ", int(ofStrangers.bytes))),
 		"nothing": posted(""), "the profile": asking(`mutation { customerUpdateProfile { id } }`),
 	} {
 		if err := Moved(httptest.NewRecorder(), r, pages); err != nil {

@@ -16,11 +16,15 @@ import (
 	"github.com/portalgate/portalgate/internal/portal"
 )
 
-// What a body may have, and for how long it may arrive (DOS-02).
-const (
-	mostOfPeople    = 1 << 20
-	mostOfStrangers = 16 << 10 // one operation of the old sign-in is far less
-	bodyWait        = 30 * time.Second
+// bounds are what a body may have, and for how long it may arrive (DOS-02).
+type bounds struct {
+	bytes int64
+	wait  time.Duration
+}
+
+var (
+	ofPeople    = bounds{1 << 20, 30 * time.Second}
+	ofStrangers = bounds{16 << 10, 10 * time.Second} // one operation of the old sign-in is far less
 )
 
 // query is what a request asks.
@@ -44,7 +48,7 @@ var (
 	errPersisted = refuse(portal.ProblemPersisted, "PersistedQueryNotSupported")
 )
 
-func read(w http.ResponseWriter, r *http.Request, most int64) (*query, error) {
+func read(w http.ResponseWriter, r *http.Request, most bounds) (*query, error) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		return readAddress(r.URL.RawQuery)
@@ -81,7 +85,7 @@ func readAddress(raw string) (*query, error) {
 }
 
 // readBody takes a body that has one reading: its kind and charset are what is written over it, once, and it is as it is.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request, most bounds) ([]byte, error) {
 	kinds := r.Header["Content-Type"]
 	if len(kinds) != 1 {
 		return nil, errForm
@@ -98,12 +102,12 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	if len(r.Header["Content-Encoding"]) > 0 {
 		return nil, errForm
 	}
-	if r.ContentLength > most {
+	if r.ContentLength > most.bytes {
 		return nil, errBig
 	}
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(bodyWait)) // a writer that cannot is no connection
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	_ = c.SetReadDeadline(time.Now().Add(most.wait)) // a writer that cannot is no connection
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most.bytes))
 	if _, big := errors.AsType[*http.MaxBytesError](err); big {
 		return nil, errBig
 	}

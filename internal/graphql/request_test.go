@@ -66,7 +66,7 @@ func TestABodyHasOneReading(t *testing.T) {
 		{"plain text", "text/plain", orders, wrong},
 		{"of another kind of JSON", "application/vnd.api+json", orders, wrong},
 		{"of two kinds", "application/json, text/plain", orders, wrong},
-		{"too long", "application/json", `{"query":"{myOrders{id}}","variables":{"a":"` + strings.Repeat("a", mostOfPeople) + `"}}`, portal.ProblemTooLarge},
+		{"too long", "application/json", `{"query":"{myOrders{id}}","variables":{"a":"` + strings.Repeat("a", int(ofPeople.bytes)) + `"}}`, portal.ProblemTooLarge},
 	} {
 		for _, chunked := range []bool{false, true} {
 			r := posted(c.body)
