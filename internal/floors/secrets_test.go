@@ -44,6 +44,7 @@ var cryptography = []struct{ pkg, what, why string }{
 	{"demo/npm", "crypto/sha512", "a fetched package is the one whose digest is written here"},
 	{"demo/erp", "crypto/ecdsa", "an upstream that checks assertions with the gate's public keys"},
 	{"demo/erp", "crypto/elliptic", "an upstream that checks assertions with the gate's public keys"},
+	{"demo/erp", "crypto/sha256", "the old backend keeps documents under it, and so does its double"},
 	{"demo/sink", "crypto/ecdsa", "certificates of a mail server for tests"},
 	{"demo/sink", "crypto/elliptic", "certificates of a mail server for tests"},
 	{"demo/sink", "crypto/rand", "certificates of a mail server for tests"},

@@ -39,6 +39,9 @@ type ERP struct {
 	server   *http.Server
 	addr     string
 	stop     context.CancelFunc
+
+	reached counter           // of the old portal's operations
+	planted map[string]string // documents by their hashes
 }
 
 // Start listens and serves until Close.
@@ -52,7 +55,7 @@ func Start(o Options) (*ERP, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &ERP{o: o, books: newBooks(o.Now), verifier: newVerifier(o)}
+	e := &ERP{o: o, books: newBooks(o.Now), verifier: newVerifier(o), reached: counter{times: map[string]int{}}, planted: map[string]string{}}
 	e.schema = e.graphql()
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
@@ -92,6 +95,10 @@ func (e *ERP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.o.OldGuard.cors(w.Header())
 		if r.URL.Path == "/graphql" {
 			e.schema.ServeHTTP(w, r)
+			return
+		}
+		if r.URL.Path == "/reached.json" {
+			answer(w, http.StatusOK, e.Reached())
 			return
 		}
 	}

@@ -187,21 +187,38 @@ func (r *root) CreateOrder(ctx context.Context, args struct {
 
 // graphql serves the endpoint; errors are answered with status 200, as the old backend does.
 func (e *ERP) graphql() http.Handler {
-	schema := graphql.MustParseSchema(schemaText, &root{e}, graphql.MaxDepth(10))
+	text, resolver, read := schemaText, any(&root{e}), e.strict
+	if e.o.OldGuard != nil {
+		text, resolver, read = schemaText+oldSchemaText, &oldRoot{root{e}}, e.lenient
+	}
+	schema := graphql.MustParseSchema(text, resolver, graphql.MaxDepth(10))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var in struct {
-			Query         string         `json:"query"`
-			OperationName string         `json:"operationName"`
-			Variables     map[string]any `json:"variables"`
-		}
-		if r.Method == http.MethodGet {
-			in.Query = r.URL.Query().Get("query")
-		} else if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&in); err != nil {
+		list, several, err := read(w, r)
+		if err != nil {
 			answer(w, http.StatusBadRequest, map[string]any{"errors": []any{map[string]any{"message": "Unexpected token in JSON"}}})
 			return
 		}
 		who, err := e.who(r)
 		ctx := context.WithValue(r.Context(), contextKey{}, caller{who, err})
-		answer(w, http.StatusOK, schema.Exec(ctx, in.Query, in.OperationName, in.Variables))
+		var out []any
+		for _, in := range list {
+			out = append(out, schema.Exec(ctx, in.Query, in.OperationName, in.Variables))
+		}
+		if several {
+			answer(w, http.StatusOK, out)
+			return
+		}
+		answer(w, http.StatusOK, out[0])
 	})
+}
+
+// strict reads one operation.
+func (e *ERP) strict(w http.ResponseWriter, r *http.Request) (list []asked, several bool, err error) {
+	var in asked
+	if r.Method == http.MethodGet {
+		in.Query = r.URL.Query().Get("query")
+	} else {
+		err = json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&in)
+	}
+	return []asked{in}, false, err
 }
