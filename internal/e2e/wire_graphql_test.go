@@ -135,6 +135,9 @@ func TestAGraphQLEndpointIsAskedOnlyWhatIsNamed(t *testing.T) {
 		if string(body) != c.arrives || bytes.Contains(head, []byte("suppliers")) || len(testenv.Heads(got[0], "Transfer-Encoding"))+len(testenv.Heads(got[0], "Trailer"))+len(testenv.Heads(got[0], "Expect")) != 0 {
 			t.Errorf("%s: the upstream received %q", what, got[0])
 		}
+		if path, _, _ := strings.Cut(c.line, "?"); !bytes.HasPrefix(head, []byte(path)) {
+			t.Errorf("%s: the upstream received %q", what, head)
+		}
 		if strings.HasPrefix(c.line, "GET") && !bytes.HasPrefix(head, []byte("GET /graphql?query=query%7BmyOrders%7Bid%7D%7D HTTP/1.1\r\n")) {
 			t.Errorf("%s: the upstream received %q", what, head)
 		}

@@ -8,19 +8,20 @@ import (
 )
 
 // targets of appendix C, for the public prefix /public/ and the GraphQL path, and what they lead to: the public
-// resource, a session's resource, or a refusal.
+// resource, a session's resource, the GraphQL endpoint, which nothing here asks anything, or a refusal.
 const (
 	freely  = "freely"
 	closed  = "closed"
+	queried = "queried"
 	unread  = "unread" // 400
 	inQuery = "/public/x?a=%2e%2e/graphql"
 )
 
 var targets = map[string]string{
-	"//graphql": closed, "/./graphql": unread, "/public/../graphql": unread, "/public/%2e%2e/graphql": unread, "/public/.%2e/graphql": unread, "/public/..%2fgraphql": unread, "/public%2f..%2fgraphql": unread,
-	"/public/..;/graphql": unread, "/graphql;/public/": closed, "/graphql;.css": closed, "/graphql/.": unread, "/graphql/": closed, "/graphql//": closed, "/GraphQL": closed, "/%67raphql": closed, "/%2567raphql": closed,
-	"/public/..%252fgraphql": unread, "/public/..%5cgraphql": unread, "/public\\..\\graphql": unread, "/%2e/graphql": unread, "/graphql%00.css": unread, "/graphql%0a": unread, "/graphql%23/public/": closed,
-	"/graphql%3f/public/": closed, "/graphql?/public/": closed, "/graphql#/public/": unread, "/publicgraphql": closed, "/public.": closed, "/%70ublic/../graphql": unread, "/public/%c0%ae%c0%ae/graphql": unread,
+	"//graphql": queried, "/./graphql": unread, "/public/../graphql": unread, "/public/%2e%2e/graphql": unread, "/public/.%2e/graphql": unread, "/public/..%2fgraphql": unread, "/public%2f..%2fgraphql": unread,
+	"/public/..;/graphql": unread, "/graphql;/public/": queried, "/graphql;.css": queried, "/graphql/.": unread, "/graphql/": queried, "/graphql//": queried, "/GraphQL": queried, "/%67raphql": queried, "/%2567raphql": closed,
+	"/public/..%252fgraphql": unread, "/public/..%5cgraphql": unread, "/public\\..\\graphql": unread, "/%2e/graphql": unread, "/graphql%00.css": unread, "/graphql%0a": unread, "/graphql%23/public/": queried,
+	"/graphql%3f/public/": queried, "/graphql?/public/": queried, "/graphql#/public/": unread, "/publicgraphql": closed, "/public.": closed, "/%70ublic/../graphql": unread, "/public/%c0%ae%c0%ae/graphql": unread,
 	"/public/x/..//../graphql": unread, "*": unread, "http://acme.localhost/graphql": unread, "http://globex.localhost/public/x": unread, "https://acme.localhost/public/x": unread,
 	"/public/x": freely, "/public/a%2fb": freely, "/public//x": freely, "/public/x;y": freely, inQuery: freely, "/public/?": closed, "/Public/x": closed, "/public": closed,
 	"/orders": closed, "/a//b": closed, "/a%2Fb;c=d?e=f?g": closed, "/orders?": closed, "/orders?x=%00": closed, "/a%3Fb": closed, "/caf%C3%A9": closed, "/caf%c3%a9": closed, "/a+b": closed, "/a%20b": closed, "/a'()*!$&,=:@~": closed, "/[x]": closed, "/%7Ea": closed,
@@ -62,7 +63,15 @@ func TestThePathThatArrivesIsThePathThatWasJudged(t *testing.T) {
 						if status != 400 && status != 0 && status != 414 && status != 431 && !(status == 200 && len(f.errors.Requests()) > 0) || len(got) != 0 {
 							t.Errorf("%s: %q", what, got)
 						}
-					case leads == closed && !in:
+					case leads == queried && in:
+						want := 405
+						if method == "GET" || method == "POST" || method == "HEAD" {
+							want = 400
+						}
+						if status != want || len(got) != 0 {
+							t.Errorf("%s: %q", what, got)
+						}
+					case (leads == closed || leads == queried) && !in:
 						if status != 401 || len(got) != 0 {
 							t.Errorf("%s: %q", what, got)
 						}
