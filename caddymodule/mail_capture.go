@@ -56,10 +56,10 @@ func trialOnly(d *caddyfile.Dispenser, to *bool) error {
 	return nil
 }
 
-// Provision refuses it where nobody has said that this is a trial (CFG-01).
-func (m *MailCapture) Provision(caddy.Context) error { return onTrial(m.Trial) }
+// judgement refuses it where nobody has said that this is a trial (CFG-01).
+func (m *MailCapture) judgement() complaints { return onTrial(m.Trial) }
 
-func onTrial(trial bool) error {
+func onTrial(trial bool) complaints {
 	if trial {
 		return nil
 	}
@@ -196,7 +196,6 @@ func captured(ctx context.Context, s *store.Store, keys *secret.Keyring, t porta
 }
 
 var (
-	_ caddy.Provisioner     = (*MailCapture)(nil)
 	_ caddyfile.Unmarshaler = (*MailCapture)(nil)
 	_ mail.Sender           = (*MailCapture)(nil)
 )

@@ -34,8 +34,8 @@ func (*SMSCapture) CaddyModule() caddy.ModuleInfo {
 //	capture trial
 func (m *SMSCapture) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return trialOnly(d, &m.Trial) }
 
-// Provision refuses it where nobody has said that this is a trial (CFG-01).
-func (m *SMSCapture) Provision(caddy.Context) error { return onTrial(m.Trial) }
+// judgement refuses it where nobody has said that this is a trial (CFG-01).
+func (m *SMSCapture) judgement() complaints { return onTrial(m.Trial) }
 
 var errNoTextKept = errors.New("capture keeps text messages in the database of a gateway that runs, and none runs here")
 
@@ -58,7 +58,6 @@ func (m *SMSCapture) exceptions() []string {
 func (m *SMSCapture) keepBy(keep func(context.Context, sms.Message) error) { m.kept.Store(&keep) }
 
 var (
-	_ caddy.Provisioner     = (*SMSCapture)(nil)
 	_ caddyfile.Unmarshaler = (*SMSCapture)(nil)
 	_ sms.Sender            = (*SMSCapture)(nil)
 )

@@ -87,7 +87,7 @@ func TestAResetEndsAllThatHungOnTheOldPasswordAndSignsNobodyIn(t *testing.T) {
 	ann.in(t, "ann@buyer.example", fresh)
 	notice := one(t, h.Courier(t, tenant.ID), portal.LetterReset)
 	testenv.TokenIn(t, notice, "/auth/not-me")
-	trailed(t, h, tenant, "LOGIN ok 203.0.113.8", "LOGIN ok 203.0.113.9", "PASSWORD_RESET ok 203.0.113.7", "LOGIN_FAILED refused 203.0.113.7", "LOGIN ok 203.0.113.7")
+	trailed(t, h, tenant, "LOGIN ok 203.0.113.8", "LOGIN ok 203.0.113.9", "RESET_ASKED ok 203.0.113.7", "PASSWORD_RESET ok 203.0.113.7", "LOGIN_FAILED refused 203.0.113.7", "LOGIN ok 203.0.113.7")
 }
 
 // REC-02 ★: twenty posts of one link at the same moment are one reset.

@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,6 +57,10 @@ func TestNoCarrierOfAReturnPathLeadsAstray(t *testing.T) {
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "maria@buyer.example", Customer: "C-1"})
 	second := f.Person(t, *f.tenant, testenv.Visitor{Email: "maria@buyer.example", Customer: "C-2"})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "bob@buyer.example"})
+	// Those who sign in again and again would end the sessions of the others.
+	f.Person(t, *f.tenant, testenv.Visitor{Email: "rob@buyer.example"})
+	f.Person(t, *f.tenant, testenv.Visitor{Email: "mara@buyer.example", Customer: "C-1"})
+	f.Person(t, *f.tenant, testenv.Visitor{Email: "mara@buyer.example", Customer: "C-2"})
 	stepped, key, _ := stepped(t, f)
 	nobody, maria, bob := f.guest(t), f.guest(t), f.guest(t)
 	bob.signIn("bob@buyer.example", testenv.Password)
@@ -73,14 +78,18 @@ func TestNoCarrierOfAReturnPathLeadsAstray(t *testing.T) {
 	carriers := map[string]func(to string) answer{
 		"GET login":            func(to string) answer { return nobody.get("/auth/login?return_to=" + url.QueryEscape(to)) },
 		"GET login, signed in": func(to string) answer { return bob.get("/auth/login?return_to=" + url.QueryEscape(to)) },
-		"POST login":           func(to string) answer { return login(f.guest(t), "bob@buyer.example", to) },
+		"POST login":           func(to string) answer { return login(f.guest(t), "rob@buyer.example", to) },
 		"POST login, wrong": func(to string) answer {
 			return nobody.post("/auth/login", form("email", "nobody@buyer.example", "password", "", "return_to", to))
 		},
 		"JSON login": func(to string) answer {
-			return nobody.json(http.MethodPost, "/auth/login", `{"email":"bob@buyer.example","password":"`+testenv.Password+`","return_to":"`+url.QueryEscape(to)+`"}`)
+			b, err := json.Marshal(map[string]string{"email": "rob@buyer.example", "password": testenv.Password, "return_to": to})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f.guest(t).json(http.MethodPost, "/auth/login", string(b))
 		},
-		"POST login, a choice of companies": func(to string) answer { return login(f.guest(t), "maria@buyer.example", to) },
+		"POST login, a choice of companies": func(to string) answer { return login(f.guest(t), "mara@buyer.example", to) },
 		"POST login, then the second step": func(to string) answer {
 			a := login(stepped, "ann@buyer.example", to)
 			if !stays(a.where) {
@@ -170,9 +179,9 @@ func TestNoCarrierOfAReturnPathLeadsAstray(t *testing.T) {
 				}
 			}
 		}
-		for name := range a.header {
-			if name == "A" || strings.Contains(strings.Join(a.header[name], " "), "a=b") {
-				t.Errorf("%.60q has written the header %s", to, name)
+		for _, cookie := range a.header["Set-Cookie"] {
+			if strings.HasPrefix(cookie, "a=") {
+				t.Errorf("%.60q has set a cookie", to)
 			}
 		}
 	}

@@ -44,8 +44,8 @@ func TestOfAPersonsSignInsUnderWayTheNewestTenAreKept(t *testing.T) {
 	if !slices.Equal(kept, names[15:]) {
 		t.Errorf("kept are %v", kept)
 	}
-	put("of both", p.ann, bob)
-	if !stands("of both") || !stands("bob's") || stands(names[15]) {
+	put("of both", p.ann, bob) // one person, in two companies: all of theirs count together
+	if !stands("of both") || stands("bob's") || stands(names[15]) || !stands(names[16]) {
 		t.Error("one of two companies' rows does not count for both")
 	}
 }
