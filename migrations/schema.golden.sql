@@ -92,6 +92,19 @@ portalgate.challenges row security forced, owner owner
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
 
+portalgate.coarsened row security forced, owner owner
+  tenant_id uuid not null
+  log text not null
+  upto timestamp with time zone not null
+  CHECK ((log = ANY (ARRAY['activity'::text, 'events'::text])))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  PRIMARY KEY (tenant_id, log)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: select
+
 portalgate.credentials row security forced, owner owner
   user_id uuid not null
   tenant_id uuid not null
@@ -344,6 +357,7 @@ portalgate.revocations row security forced, owner owner
   CHECK ((kind = ANY (ARRAY['session'::text, 'user'::text, 'tenant'::text, 'directory'::text, 'limits'::text])))
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   PRIMARY KEY (id)
+  CREATE INDEX revocations_age ON portalgate.revocations USING btree (tenant_id, at)
   CREATE INDEX revocations_xid ON portalgate.revocations USING btree (xid)
   policy portalgate_changes for select to portalgate_changes
     using (CURRENT_USER = 'portalgate_changes'::name)
@@ -417,6 +431,7 @@ portalgate.sessions row security forced, owner owner
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
   UNIQUE (tenant_id, id)
+  CREATE INDEX sessions_age ON portalgate.sessions USING btree (tenant_id, created_at)
   CREATE INDEX sessions_user ON portalgate.sessions USING btree (tenant_id, user_id, created_at)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
@@ -674,6 +689,41 @@ with due as materialized (
 	from due where o.id = due.id
 	returning o.tenant_id, o.id
 
+portalgate.coarse(text) returns text, plpgsql immutable, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
+begin
+	return case when family(address::inet) = 4 then host(network(set_masklen(address::inet, 24))) else host(network(set_masklen(address::inet, 48))) end;
+exception when others then
+	return null;
+end
+
+portalgate.coarsen(text,timestamp with time zone,text[],text[]) returns boolean, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	since timestamptz;
+	to_here timestamptz := least(asked, portalgate.gateway_time() - interval '7 days', clock_timestamp() - interval '7 days');
+begin
+	if exists (select from unnest(names) name where name is null or name !~ '^[ -~]{0,100}$') then
+		raise exception 'a browser has a short name' using errcode = 'invalid_parameter_value';
+	end if;
+	insert into portalgate.coarsened (tenant_id, log, upto) values (mine, what, '-infinity') on conflict (tenant_id, log) do nothing;
+	select c.upto into since from portalgate.coarsened c where c.tenant_id = mine and c.log = what for update;
+	if what = 'activity' then
+		update public.customer_activity_log l set ip_address = portalgate.coarse(l.ip_address),
+			user_agent = case when l.user_agent is null then null else coalesce((select c.name from unnest(agents, names) c (agent, name) where c.agent = l.user_agent limit 1), '') end
+			where l.tenant_id = mine and l.created_at > since and l.created_at <= to_here and (l.ip_address is not null or l.user_agent <> '')
+				and l.sales_order_id is null and l.quote_id is null and l.proof_id is null
+				and (l.metadata ? 'result' or exists (select from portalgate.settings s where s.tenant_id = mine and s.key = 'mode' and s.value = '"on"'));
+	else
+		-- refusals that were counted together say of which network
+		update portalgate.events e set address = portalgate.coarse(host(e.address))::inet,
+			facts = case when e.facts ? 'network' then e.facts || jsonb_build_object('network', coalesce(portalgate.coarse(e.facts ->> 'network'), e.facts ->> 'network')) else e.facts end,
+			agent = coalesce((select c.name from unnest(agents, names) c (agent, name) where c.agent = e.agent limit 1), '')
+			where e.tenant_id = mine and e.at > since and e.at <= to_here and (e.address is not null or e.agent <> '' or e.facts ? 'network');
+	end if;
+	update portalgate.coarsened c set upto = to_here where c.tenant_id = mine and c.log = what and c.upto < to_here;
+	return asked <= to_here;
+end
+
 portalgate.directory() returns TABLE(host text, tenant_id uuid, slug text, mode text, brand_version bigint), sql stable security definer, search_path=pg_catalog, pg_temp, owner portalgate_directory, executed by portalgate_gateway, portalgate_operator
 select h.host, t.id, t.tenant_code::text, coalesce(m.value #>> '{}', 'off'), coalesce(b.version, 0)
 	from public.tenants t
@@ -734,6 +784,57 @@ exception when others then
 	return null;
 end
 
+portalgate.forget(text,timestamp with time zone,integer) returns bigint, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	present timestamptz := least(portalgate.gateway_time(), clock_timestamp());
+	n bigint;
+begin
+	most := least(greatest(most, 0), 10000);
+	case what
+	when 'activity' then
+		with old as materialized (
+			select l.id from public.customer_activity_log l
+			where l.tenant_id = mine and l.created_at < least(older, present - interval '30 days')
+				and l.sales_order_id is null and l.quote_id is null and l.proof_id is null
+				and (l.metadata ? 'result' or exists (select from portalgate.settings s where s.tenant_id = mine and s.key = 'mode' and s.value = '"on"'))
+			order by l.created_at limit most for update skip locked
+		) delete from public.customer_activity_log l using old where l.id = old.id and l.tenant_id = mine;
+	when 'events' then
+		with old as materialized (
+			select e.id from portalgate.events e where e.tenant_id = mine and e.at < least(older, present - interval '30 days')
+			order by e.at limit most for update skip locked
+		) delete from portalgate.events e using old where e.id = old.id and e.tenant_id = mine;
+	when 'recoveries' then
+		with old as materialized (
+			select r.id from portalgate.recoveries r where r.tenant_id = mine and r.state <> 'waiting' and r.ended_at < least(older, present - interval '30 days')
+			order by r.ended_at limit most for update skip locked
+		) delete from portalgate.recoveries r using old where r.id = old.id and r.tenant_id = mine;
+	when 'sessions' then
+		-- A token that comes back ends a family that is alive and is simply refused otherwise, so that of one that is over
+		-- nothing is needed for that. What is: within thirty days a browser that calls itself the same, in the same
+		-- network, is not announced to its owner again, and that is known from when sessions began, which is before
+		-- any of these ends. The tokens go with their session.
+		with old as materialized (
+			select s.id from portalgate.sessions s
+			where s.tenant_id = mine and s.created_at < least(older, present - interval '30 days')
+				and least(s.ended_at, s.idle_end, s.ends_at) < least(older, present - interval '30 days')
+			order by s.created_at limit most for update skip locked
+		) delete from portalgate.sessions s using old where s.id = old.id and s.tenant_id = mine;
+	when 'revocations' then
+		-- A gateway that has heard nothing for a minute takes all it knows for stale, and one that was cut off reads on from
+		-- where it was; what it was not told matters for as long as an access token can live, an hour at most.
+		with old as materialized (
+			select r.id from portalgate.revocations r where r.tenant_id = mine and r.at < least(older, present - interval '1 day')
+			order by r.at limit most for update skip locked
+		) delete from portalgate.revocations r using old where r.id = old.id and r.tenant_id = mine;
+	else
+		raise exception 'there is nothing called % to forget', what using errcode = 'invalid_parameter_value';
+	end case;
+	get diagnostics n = row_count;
+	return n;
+end
+
 portalgate.gateway_time() returns timestamp with time zone, sql stable, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_claim
 select coalesce(nullif(current_setting('portalgate.now', true), '')::timestamptz, now())
 
@@ -774,6 +875,7 @@ core 11
 core 12
 core 13
 core 14
+core 15
 core 2
 core 3
 core 4

@@ -35,6 +35,7 @@ var granted = map[string]map[string]string{
 		"portalgate.attempts":          "select *; insert *; update *; delete",
 		"portalgate.captured":          "select *; insert *; delete",
 		"portalgate.challenges":        "select *; insert *; update *; delete",
+		"portalgate.coarsened":         "select *",
 		"portalgate.credentials":       "select *; insert *; update *",
 		"portalgate.devices":           "select *; insert *; update *; delete",
 		"portalgate.events":            "select *; insert *",
@@ -92,7 +93,7 @@ var granted = map[string]map[string]string{
 
 // executed are the functions of ours that each role can call.
 var executed = map[string][]string{
-	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "directory()"},
+	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "coarsen(text, timestamp with time zone, text[], text[])", "directory()", "forget(text, timestamp with time zone, integer)"},
 	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()"},
 	"portalgate_directory": {"directory()"},
 	"portalgate_changes":   {"changes(xid8)"},
@@ -248,7 +249,8 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 	}
 }
 
-// AUD-04: what is a trail can only grow, for the gateway and for operators.
+// AUD-04: what is a trail can only grow, for the gateway and for operators; forget takes from it what is old, and nothing
+// younger than a month.
 func TestTheTrailsCanOnlyGrow(t *testing.T) {
 	t.Parallel()
 	db := testenv.Database(t)
