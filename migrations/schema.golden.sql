@@ -504,6 +504,7 @@ portalgate.tickets row security forced, owner owner
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: select (tenant_id, purpose, user_id, email, created_at, expires_at, spent_at)
 
 public.customer_activity_log row security forced, owner owner
   id uuid not null default gen_random_uuid()
@@ -587,9 +588,9 @@ public.customer_users row security forced, owner owner
   CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
   granted to portalgate_gateway: insert (id, customer_id, tenant_id, email, password_hash, first_name, last_name, role, is_active, is_email_verified, password_changed_at, preferred_language, created_at, updated_at)
-  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, notification_preferences, marketing_consent, marketing_consent_date, marketing_consent_ip, data_retention_consent, created_at, updated_at, deleted_at)
   granted to portalgate_gateway: update (email, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
-  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, notification_preferences, marketing_consent, marketing_consent_date, marketing_consent_ip, data_retention_consent, created_at, updated_at, deleted_at)
   granted to portalgate_operator: update (customer_id, email, first_name, last_name, phone, role, is_active, is_email_verified, email_verification_token, email_verification_expires, failed_login_attempts, account_locked_until, password_changed_at, preferred_language, timezone, updated_at, deleted_at)
 
 public.customers row security forced, owner owner
@@ -731,6 +732,61 @@ select h.host, t.id, t.tenant_code::text, coalesce(m.value #>> '{}', 'off'), coa
 	left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
 	left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
 	where t.deleted_at is null
+
+portalgate.erase(uuid[]) returns TABLE(sessions bigint, activity bigint), plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_operator
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	present timestamptz := portalgate.gateway_time();
+	emails text[];
+	accounts bytea[];
+	asked bytea[];
+	masked text[];
+begin
+	select array_agg(u.id), array_agg(lower(u.email)), array_agg(portalgate.account(mine, lower(u.email))),
+			array_agg(sha256('portalgate letter\000'::bytea || convert_to(mine::text, 'UTF8') || '\000'::bytea || convert_to(lower(u.email), 'UTF8'))),
+			array_agg(left(lower(u.email), 1) || '•••@' || split_part(lower(u.email), '@', 2))
+		into people, emails, accounts, asked, masked from public.customer_users u where u.tenant_id = mine and u.id = any (people);
+
+	with gone as (
+		delete from portalgate.sessions s where s.tenant_id = mine and s.choices && people returning s.id
+	), told as (
+		insert into portalgate.revocations (tenant_id, kind, subject, at) select mine, 'session', g.id, present from gone g returning 1
+	) select count(*) into sessions from told;
+	delete from portalgate.attempts a where a.tenant_id = mine and a.users && people;
+	delete from portalgate.factors f where f.tenant_id = mine and f.user_id = any (people);
+	delete from portalgate.second_steps o where o.tenant_id = mine and o.user_id = any (people);
+	delete from portalgate.devices d where d.tenant_id = mine and d.user_id = any (people);
+	delete from portalgate.credentials k where k.tenant_id = mine and k.user_id = any (people);
+	delete from portalgate.tickets t where t.tenant_id = mine and (t.user_id = any (people) or t.email = any (emails));
+	-- a letter that anybody asked for knows no person: what it is the same as is known by a digest of the address
+	delete from portalgate.outbox o where o.tenant_id = mine and (o.user_id = any (people) or o.recipient = any (accounts) or o.once = any (asked));
+	delete from portalgate.suppressions s where s.tenant_id = mine and s.account = any (accounts);
+	delete from portalgate.lockouts l where l.tenant_id = mine and l.account = any (accounts);
+	update portalgate.recoveries r set addresses = '', state = case r.state when 'waiting' then 'stopped' else r.state end,
+		ended_by = case r.state when 'waiting' then 'erasure' else r.ended_by end, ended_at = coalesce(r.ended_at, present), reason = 'erased', why = ''
+		where r.tenant_id = mine and r.user_id = any (people);
+
+	-- what was done to others and only tells of the address, or of one that is written the same when it is masked, keeps
+	-- whose it was
+	update portalgate.events e set note = '', facts = '{}',
+			address = case when e.user_id = any (people) then null else e.address end, agent = case when e.user_id = any (people) then '' else e.agent end,
+			session_id = case when e.user_id = any (people) then null else e.session_id end
+		where e.tenant_id = mine and (e.user_id = any (people)
+			or exists (select from unnest(emails || masked) name where position(name in lower(e.facts::text)) > 0 or position(name in lower(e.note)) > 0));
+	update public.customer_activity_log l set ip_address = null, user_agent = null, session_id = null, geolocation = null, security_notes = null,
+			metadata = case when l.metadata ? 'result' then jsonb_build_object('result', l.metadata -> 'result') end
+		where l.tenant_id = mine and l.customer_user_id = any (people);
+	get diagnostics activity = row_count;
+
+	update public.customer_users u set email = 'erased-' || u.id || '@erased.invalid', first_name = null, last_name = null, phone = null,
+			password_hash = case when u.password_hash is not null then '!portalgate' end, sso_user_id = null, mfa_enabled = false, mfa_secret = null, mfa_backup_codes = null,
+			email_verification_token = null, email_verification_expires = null, password_reset_token = null, password_reset_expires = null,
+			failed_login_attempts = 0, account_locked_until = null, last_login_ip = null,
+			marketing_consent = false, marketing_consent_date = null, marketing_consent_ip = null, notification_preferences = null,
+			is_active = false, deleted_at = coalesce(u.deleted_at, present), updated_at = present
+		where u.tenant_id = mine and u.id = any (people);
+	return next;
+end
 
 portalgate.erp_hand() returns trigger, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
 declare
@@ -876,6 +932,7 @@ core 12
 core 13
 core 14
 core 15
+core 16
 core 2
 core 3
 core 4

@@ -180,7 +180,7 @@ func queries(t *testing.T) (out []query) {
 }
 
 // Only commands run these, as an operator. The gateway may not.
-var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", "MFA", "RemoveHost", "RenameTenant", "Unsuppress", "Verify", "ownCompany", "put"}
+var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", "Erase", "MFA", "RemoveHost", "RenameTenant", "Unsuppress", "Verify", "ownCompany", "put"}
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Coarsen", "Deferred", "Departs", "Device", "EndChallenge", "FactorAt", "Factors", "Forget", "ForgetAttempts", "ForgetDevices",
