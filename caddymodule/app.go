@@ -88,6 +88,9 @@ type App struct {
 	// Addresses whose sign-ins are not counted by network: offices with many people behind one address. Default: none.
 	LimitExempt []string `json:"limit_exempt,omitempty"`
 
+	// How long is kept what is known of people. Default: 13 months, and addresses for 90 days.
+	Retention *Retention `json:"retention,omitempty"`
+
 	// Networks over which the database and Redis may be reached without TLS, each a named exception that `doctor`
 	// repeats. Default: none but this machine.
 	PlaintextNetworks []string `json:"plaintext_networks,omitempty"`

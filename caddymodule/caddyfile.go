@@ -66,6 +66,9 @@ func init() {
 //			codes_network|codes_tenant|texts_network|texts_tenant <number>
 //		}
 //		limit_exempt       <networks...>
+//		retention {
+//			activity|coarse_after        <duration>
+//		}
 //		literal_secrets    allow
 //		observe            <address>
 //		mail {
@@ -318,6 +321,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"lockout":      lockoutOption(&a.Lockout, at),
 		"limits":       limitsOption(&a.Limits, at),
 		"limit_exempt": many(&a.LimitExempt),
+		"retention":    retentionOption(&a.Retention, at),
 		"observe":      one(&a.Observe),
 		"literal_secrets": func(d *caddyfile.Dispenser) error {
 			var s string

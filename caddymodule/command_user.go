@@ -15,7 +15,7 @@ import (
 
 func userCommand() *cobra.Command {
 	return group("user", "Adds, shows and helps people", "  portalgate user list --tenant acme\n  portalgate user revoke-sessions --tenant acme --email ann@buyer.example --reason \"lost laptop\"",
-		userAdd(), userInvite(), userRecover(), userList(), userShow(), userPassword(), userRevoke(), userUnlock(), userResetMFA(), userVerify())
+		userAdd(), userInvite(), userRecover(), userList(), userShow(), userPassword(), userRevoke(), userUnlock(), userResetMFA(), userVerify(), userExport(), userErase())
 }
 
 // who are the flags that name a person.

@@ -74,6 +74,7 @@ func (a *App) resolve() (settings, error) {
 	complain(a.numbers(&s.policy))
 	complain(a.Lockout.lay(&s.policy.Lockout))
 	complain(a.Limits.lay(&s.policy.Limits))
+	complain(a.Retention.lay(&s.policy.Retention))
 	s.realm = orElse(a.Realm, "customers")
 	s.prefix = orElse(a.Prefix, "/auth")
 	complain(checkPrefix(s.prefix))

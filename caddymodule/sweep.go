@@ -7,6 +7,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/store"
+	"github.com/portalgate/portalgate/internal/whereabouts"
 )
 
 const (
@@ -14,8 +16,8 @@ const (
 	sweepBatch = 5000 // rows in one transaction
 )
 
-// sweepNowAndThen forgets what strangers have left behind: the purses of addresses at which somebody guessed a day ago,
-// letters that are done, and mails that were captured a week ago.
+// sweepNowAndThen forgets what has been kept for as long as it may be: what strangers have left behind, letters that are
+// done, sessions that are over, and what people did long ago. What one round has no time for is left to the next.
 func (w *world) sweepNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -34,6 +36,33 @@ func (w *world) sweepNowAndThen(ctx context.Context) {
 	}
 }
 
+// broom takes some of what is old of a tenant, at most most, and says how much it was.
+type broom func(ctx context.Context, t portal.TenantID, now time.Time, most int) (int64, error)
+
+// brooms are in the order in which they pass: what is forgotten need not be made coarse before.
+func (w *world) brooms() []broom {
+	forget := func(what store.Forgettable, kept time.Duration) broom {
+		return func(ctx context.Context, t portal.TenantID, now time.Time, most int) (int64, error) {
+			return w.store.Forget(ctx, t, now, what, now.Add(-kept), most)
+		}
+	}
+	kept := w.settings.policy.Retention
+	coarsen := func(what store.Forgettable) broom {
+		return func(ctx context.Context, t portal.TenantID, now time.Time, most int) (int64, error) {
+			return w.store.Coarsen(ctx, t, now, what, now.Add(-kept.Coarse), most, whereabouts.Device)
+		}
+	}
+	devices := func(ctx context.Context, t portal.TenantID, now time.Time, most int) (int64, error) {
+		return w.store.SweepDevices(ctx, t, now, now.Add(-kept.Coarse), most)
+	}
+	return []broom{
+		w.store.SweepLockouts, w.store.SweepLetters, w.store.SweepCaptured, w.store.SweepUnused, devices,
+		forget(store.ForgetActivity, kept.Activity), forget(store.ForgetEvents, kept.Activity), forget(store.ForgetRecoveries, kept.Activity),
+		forget(store.ForgetSessions, portal.SessionsKept), forget(store.ForgetRevocations, portal.RevocationsKept),
+		coarsen(store.ForgetActivity), coarsen(store.ForgetEvents),
+	}
+}
+
 func (w *world) sweep(ctx context.Context) error {
 	entries, err := w.store.Directory(ctx)
 	if err != nil {
@@ -45,8 +74,8 @@ func (w *world) sweep(ctx context.Context) error {
 			continue
 		}
 		done[e.Tenant] = true
-		for _, sweep := range []func(context.Context, portal.TenantID, time.Time, int) (int64, error){w.store.SweepLockouts, w.store.SweepLetters, w.store.SweepCaptured} {
-			for n := int64(sweepBatch); n == sweepBatch; {
+		for _, sweep := range w.brooms() {
+			for n := int64(sweepBatch); n >= sweepBatch; {
 				if n, err = sweep(ctx, e.Tenant, w.now(), sweepBatch); err != nil {
 					return err
 				}

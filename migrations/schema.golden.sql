@@ -92,6 +92,19 @@ portalgate.challenges row security forced, owner owner
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
 
+portalgate.coarsened row security forced, owner owner
+  tenant_id uuid not null
+  log text not null
+  upto timestamp with time zone not null
+  CHECK ((log = ANY (ARRAY['activity'::text, 'events'::text])))
+  CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
+  FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE
+  PRIMARY KEY (tenant_id, log)
+  policy portalgate_tenant for all to everybody
+    using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+    with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
+  granted to portalgate_gateway: select
+
 portalgate.credentials row security forced, owner owner
   user_id uuid not null
   tenant_id uuid not null
@@ -344,6 +357,7 @@ portalgate.revocations row security forced, owner owner
   CHECK ((kind = ANY (ARRAY['session'::text, 'user'::text, 'tenant'::text, 'directory'::text, 'limits'::text])))
   CHECK ((tenant_id <> '00000000-0000-0000-0000-000000000000'::uuid))
   PRIMARY KEY (id)
+  CREATE INDEX revocations_age ON portalgate.revocations USING btree (tenant_id, at)
   CREATE INDEX revocations_xid ON portalgate.revocations USING btree (xid)
   policy portalgate_changes for select to portalgate_changes
     using (CURRENT_USER = 'portalgate_changes'::name)
@@ -417,6 +431,7 @@ portalgate.sessions row security forced, owner owner
   FOREIGN KEY (tenant_id, user_id) REFERENCES public.customer_users(tenant_id, id) ON UPDATE CASCADE ON DELETE CASCADE
   PRIMARY KEY (id)
   UNIQUE (tenant_id, id)
+  CREATE INDEX sessions_age ON portalgate.sessions USING btree (tenant_id, created_at)
   CREATE INDEX sessions_user ON portalgate.sessions USING btree (tenant_id, user_id, created_at)
   policy portalgate_tenant for all to everybody
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
@@ -489,6 +504,7 @@ portalgate.tickets row security forced, owner owner
     using (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
     with check (tenant_id = (NULLIF(current_setting('app.current_tenant_id'::text, true), ''::text))::uuid)
   granted to portalgate_gateway: delete, insert, select, update
+  granted to portalgate_operator: select (tenant_id, purpose, user_id, email, created_at, expires_at, spent_at)
 
 public.customer_activity_log row security forced, owner owner
   id uuid not null default gen_random_uuid()
@@ -572,9 +588,9 @@ public.customer_users row security forced, owner owner
   CREATE TRIGGER portalgate_lockout_hand BEFORE UPDATE OF failed_login_attempts, account_locked_until ON public.customer_users FOR EACH ROW WHEN (((COALESCE(current_setting('portalgate.now'::text, true), ''::text) = ''::text) AND ((new.failed_login_attempts IS DISTINCT FROM old.failed_login_attempts) OR (new.account_locked_until IS DISTINCT FROM old.account_locked_until)))) EXECUTE FUNCTION portalgate.lockout_hand()
   granted to portalgate_operator: insert
   granted to portalgate_gateway: insert (id, customer_id, tenant_id, email, password_hash, first_name, last_name, role, is_active, is_email_verified, password_changed_at, preferred_language, created_at, updated_at)
-  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_gateway: select (id, customer_id, tenant_id, email, password_hash, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, notification_preferences, marketing_consent, marketing_consent_date, marketing_consent_ip, data_retention_consent, created_at, updated_at, deleted_at)
   granted to portalgate_gateway: update (email, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, updated_at)
-  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, created_at, updated_at, deleted_at)
+  granted to portalgate_operator: select (id, customer_id, tenant_id, email, sso_provider, first_name, last_name, phone, mfa_enabled, mfa_secret, role, is_active, is_email_verified, failed_login_attempts, account_locked_until, last_login_at, last_login_ip, password_changed_at, preferred_language, timezone, notification_preferences, marketing_consent, marketing_consent_date, marketing_consent_ip, data_retention_consent, created_at, updated_at, deleted_at)
   granted to portalgate_operator: update (customer_id, email, first_name, last_name, phone, role, is_active, is_email_verified, email_verification_token, email_verification_expires, failed_login_attempts, account_locked_until, password_changed_at, preferred_language, timezone, updated_at, deleted_at)
 
 public.customers row security forced, owner owner
@@ -674,6 +690,41 @@ with due as materialized (
 	from due where o.id = due.id
 	returning o.tenant_id, o.id
 
+portalgate.coarse(text) returns text, plpgsql immutable, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
+begin
+	return case when family(address::inet) = 4 then host(network(set_masklen(address::inet, 24))) else host(network(set_masklen(address::inet, 48))) end;
+exception when others then
+	return null;
+end
+
+portalgate.coarsen(text,timestamp with time zone,text[],text[]) returns boolean, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	since timestamptz;
+	to_here timestamptz := least(asked, portalgate.gateway_time() - interval '7 days', clock_timestamp() - interval '7 days');
+begin
+	if exists (select from unnest(names) name where name is null or name !~ '^[ -~]{0,100}$') then
+		raise exception 'a browser has a short name' using errcode = 'invalid_parameter_value';
+	end if;
+	insert into portalgate.coarsened (tenant_id, log, upto) values (mine, what, '-infinity') on conflict (tenant_id, log) do nothing;
+	select c.upto into since from portalgate.coarsened c where c.tenant_id = mine and c.log = what for update;
+	if what = 'activity' then
+		update public.customer_activity_log l set ip_address = portalgate.coarse(l.ip_address),
+			user_agent = case when l.user_agent is null then null else coalesce((select c.name from unnest(agents, names) c (agent, name) where c.agent = l.user_agent limit 1), '') end
+			where l.tenant_id = mine and l.created_at > since and l.created_at <= to_here and (l.ip_address is not null or l.user_agent <> '')
+				and l.sales_order_id is null and l.quote_id is null and l.proof_id is null
+				and (l.metadata ? 'result' or exists (select from portalgate.settings s where s.tenant_id = mine and s.key = 'mode' and s.value = '"on"'));
+	else
+		-- refusals that were counted together say of which network
+		update portalgate.events e set address = portalgate.coarse(host(e.address))::inet,
+			facts = case when e.facts ? 'network' then e.facts || jsonb_build_object('network', coalesce(portalgate.coarse(e.facts ->> 'network'), e.facts ->> 'network')) else e.facts end,
+			agent = coalesce((select c.name from unnest(agents, names) c (agent, name) where c.agent = e.agent limit 1), '')
+			where e.tenant_id = mine and e.at > since and e.at <= to_here and (e.address is not null or e.agent <> '' or e.facts ? 'network');
+	end if;
+	update portalgate.coarsened c set upto = to_here where c.tenant_id = mine and c.log = what and c.upto < to_here;
+	return asked <= to_here;
+end
+
 portalgate.directory() returns TABLE(host text, tenant_id uuid, slug text, mode text, brand_version bigint), sql stable security definer, search_path=pg_catalog, pg_temp, owner portalgate_directory, executed by portalgate_gateway, portalgate_operator
 select h.host, t.id, t.tenant_code::text, coalesce(m.value #>> '{}', 'off'), coalesce(b.version, 0)
 	from public.tenants t
@@ -681,6 +732,61 @@ select h.host, t.id, t.tenant_code::text, coalesce(m.value #>> '{}', 'off'), coa
 	left join portalgate.settings m on m.tenant_id = t.id and m.key = 'mode'
 	left join portalgate.settings b on b.tenant_id = t.id and b.key = 'brand'
 	where t.deleted_at is null
+
+portalgate.erase(uuid[]) returns TABLE(sessions bigint, activity bigint), plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_operator
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	present timestamptz := portalgate.gateway_time();
+	emails text[];
+	accounts bytea[];
+	asked bytea[];
+	masked text[];
+begin
+	select array_agg(u.id), array_agg(lower(u.email)), array_agg(portalgate.account(mine, lower(u.email))),
+			array_agg(sha256('portalgate letter\000'::bytea || convert_to(mine::text, 'UTF8') || '\000'::bytea || convert_to(lower(u.email), 'UTF8'))),
+			array_agg(left(lower(u.email), 1) || '•••@' || split_part(lower(u.email), '@', 2))
+		into people, emails, accounts, asked, masked from public.customer_users u where u.tenant_id = mine and u.id = any (people);
+
+	with gone as (
+		delete from portalgate.sessions s where s.tenant_id = mine and s.choices && people returning s.id
+	), told as (
+		insert into portalgate.revocations (tenant_id, kind, subject, at) select mine, 'session', g.id, present from gone g returning 1
+	) select count(*) into sessions from told;
+	delete from portalgate.attempts a where a.tenant_id = mine and a.users && people;
+	delete from portalgate.factors f where f.tenant_id = mine and f.user_id = any (people);
+	delete from portalgate.second_steps o where o.tenant_id = mine and o.user_id = any (people);
+	delete from portalgate.devices d where d.tenant_id = mine and d.user_id = any (people);
+	delete from portalgate.credentials k where k.tenant_id = mine and k.user_id = any (people);
+	delete from portalgate.tickets t where t.tenant_id = mine and (t.user_id = any (people) or t.email = any (emails));
+	-- a letter that anybody asked for knows no person: what it is the same as is known by a digest of the address
+	delete from portalgate.outbox o where o.tenant_id = mine and (o.user_id = any (people) or o.recipient = any (accounts) or o.once = any (asked));
+	delete from portalgate.suppressions s where s.tenant_id = mine and s.account = any (accounts);
+	delete from portalgate.lockouts l where l.tenant_id = mine and l.account = any (accounts);
+	update portalgate.recoveries r set addresses = '', state = case r.state when 'waiting' then 'stopped' else r.state end,
+		ended_by = case r.state when 'waiting' then 'erasure' else r.ended_by end, ended_at = coalesce(r.ended_at, present), reason = 'erased', why = ''
+		where r.tenant_id = mine and r.user_id = any (people);
+
+	-- what was done to others and only tells of the address, or of one that is written the same when it is masked, keeps
+	-- whose it was
+	update portalgate.events e set note = '', facts = '{}',
+			address = case when e.user_id = any (people) then null else e.address end, agent = case when e.user_id = any (people) then '' else e.agent end,
+			session_id = case when e.user_id = any (people) then null else e.session_id end
+		where e.tenant_id = mine and (e.user_id = any (people)
+			or exists (select from unnest(emails || masked) name where position(name in lower(e.facts::text)) > 0 or position(name in lower(e.note)) > 0));
+	update public.customer_activity_log l set ip_address = null, user_agent = null, session_id = null, geolocation = null, security_notes = null,
+			metadata = case when l.metadata ? 'result' then jsonb_build_object('result', l.metadata -> 'result') end
+		where l.tenant_id = mine and l.customer_user_id = any (people);
+	get diagnostics activity = row_count;
+
+	update public.customer_users u set email = 'erased-' || u.id || '@erased.invalid', first_name = null, last_name = null, phone = null,
+			password_hash = case when u.password_hash is not null then '!portalgate' end, sso_user_id = null, mfa_enabled = false, mfa_secret = null, mfa_backup_codes = null,
+			email_verification_token = null, email_verification_expires = null, password_reset_token = null, password_reset_expires = null,
+			failed_login_attempts = 0, account_locked_until = null, last_login_ip = null,
+			marketing_consent = false, marketing_consent_date = null, marketing_consent_ip = null, notification_preferences = null,
+			is_active = false, deleted_at = coalesce(u.deleted_at, present), updated_at = present
+		where u.tenant_id = mine and u.id = any (people);
+	return next;
+end
 
 portalgate.erp_hand() returns trigger, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by nobody else
 declare
@@ -734,6 +840,57 @@ exception when others then
 	return null;
 end
 
+portalgate.forget(text,timestamp with time zone,integer) returns bigint, plpgsql volatile security definer, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_gateway
+declare
+	mine uuid := nullif(current_setting('app.current_tenant_id', true), '')::uuid;
+	present timestamptz := least(portalgate.gateway_time(), clock_timestamp());
+	n bigint;
+begin
+	most := least(greatest(most, 0), 10000);
+	case what
+	when 'activity' then
+		with old as materialized (
+			select l.id from public.customer_activity_log l
+			where l.tenant_id = mine and l.created_at < least(older, present - interval '30 days')
+				and l.sales_order_id is null and l.quote_id is null and l.proof_id is null
+				and (l.metadata ? 'result' or exists (select from portalgate.settings s where s.tenant_id = mine and s.key = 'mode' and s.value = '"on"'))
+			order by l.created_at limit most for update skip locked
+		) delete from public.customer_activity_log l using old where l.id = old.id and l.tenant_id = mine;
+	when 'events' then
+		with old as materialized (
+			select e.id from portalgate.events e where e.tenant_id = mine and e.at < least(older, present - interval '30 days')
+			order by e.at limit most for update skip locked
+		) delete from portalgate.events e using old where e.id = old.id and e.tenant_id = mine;
+	when 'recoveries' then
+		with old as materialized (
+			select r.id from portalgate.recoveries r where r.tenant_id = mine and r.state <> 'waiting' and r.ended_at < least(older, present - interval '30 days')
+			order by r.ended_at limit most for update skip locked
+		) delete from portalgate.recoveries r using old where r.id = old.id and r.tenant_id = mine;
+	when 'sessions' then
+		-- A token that comes back ends a family that is alive and is simply refused otherwise, so that of one that is over
+		-- nothing is needed for that. What is: within thirty days a browser that calls itself the same, in the same
+		-- network, is not announced to its owner again, and that is known from when sessions began, which is before
+		-- any of these ends. The tokens go with their session.
+		with old as materialized (
+			select s.id from portalgate.sessions s
+			where s.tenant_id = mine and s.created_at < least(older, present - interval '30 days')
+				and least(s.ended_at, s.idle_end, s.ends_at) < least(older, present - interval '30 days')
+			order by s.created_at limit most for update skip locked
+		) delete from portalgate.sessions s using old where s.id = old.id and s.tenant_id = mine;
+	when 'revocations' then
+		-- A gateway that has heard nothing for a minute takes all it knows for stale, and one that was cut off reads on from
+		-- where it was; what it was not told matters for as long as an access token can live, an hour at most.
+		with old as materialized (
+			select r.id from portalgate.revocations r where r.tenant_id = mine and r.at < least(older, present - interval '1 day')
+			order by r.at limit most for update skip locked
+		) delete from portalgate.revocations r using old where r.id = old.id and r.tenant_id = mine;
+	else
+		raise exception 'there is nothing called % to forget', what using errcode = 'invalid_parameter_value';
+	end case;
+	get diagnostics n = row_count;
+	return n;
+end
+
 portalgate.gateway_time() returns timestamp with time zone, sql stable, search_path=pg_catalog, pg_temp, owner owner, executed by portalgate_claim
 select coalesce(nullif(current_setting('portalgate.now', true), '')::timestamptz, now())
 
@@ -774,6 +931,8 @@ core 11
 core 12
 core 13
 core 14
+core 15
+core 16
 core 2
 core 3
 core 4

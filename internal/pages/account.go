@@ -95,6 +95,10 @@ func done(r *http.Request) string {
 		return "The new name is saved."
 	case "asked-again":
 		return "Every device is asked for the second step again."
+	case "erase":
+		return "You have asked for your data to be erased."
+	case "keep":
+		return "Your data is kept, and your account stays as it is."
 	case "address":
 		return "Your new e-mail address is confirmed. Sign in with it from now on."
 	}
@@ -228,6 +232,7 @@ var verbWords = map[portal.Verb]string{
 	portal.VerbFactorAdded: "A second step was added", portal.VerbFactorRemoved: "A second step was removed", portal.VerbFactorRenamed: "A second step got another name",
 	portal.VerbCodesRenewed: "New backup codes were made", portal.VerbSecondStep: "A second step was shown again", portal.VerbSecondFailed: "A second step was refused",
 	portal.VerbFactorAlarm: "A passkey that seems to be copied was refused", portal.VerbMailboxProved: "The mailbox was proved with a code",
+	portal.VerbExported: "Your data was downloaded", portal.VerbErasureAsked: "Erasure of your data was asked for", portal.VerbErasureTakenBack: "The wish for erasure was taken back",
 	portal.VerbRecovered: "The help desk opened the account anew, with another address",
 }
 

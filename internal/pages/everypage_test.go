@@ -111,6 +111,8 @@ func everyPage(t testing.TB, f *front) []seen {
 	add("sessions", 200, ann.get("/auth/account/sessions"))
 	add("activity", 200, ann.get("/auth/account/activity"))
 	add("activity-changes", 200, ann.get("/auth/account/activity?show=changes"))
+	add("data", 200, ann.get("/auth/account/data"))
+	add("data-ask", 200, ann.get("/auth/account/data?ask=erase"))
 	add("password", 200, ann.get("/auth/account/password"))
 	add("password-wrong", 401, ann.post("/auth/account/password", url.Values{"current_password": {wrongPassword}, "password": {"four crates of lids, please"}}))
 

@@ -100,7 +100,7 @@ func TestWhatARequestBringsIsShownAsTextOrNotAtAll(t *testing.T) {
 			check(field+" "+p, nobody.post("/auth/login", form))
 			check(field+" in JSON "+p, nobody.json(http.MethodPost, "/auth/login", `{"email":"`+field+`@x.example","`+strings.Trim(field, "<>")+`":"`+strings.ReplaceAll(strings.ReplaceAll(p, `\`, ``), `"`, `\"`)+`"}`))
 		}
-		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company", "/auth/forgot-password", "/auth/reset-password", "/auth/register", "/auth/account/email", "/auth/undo", "/auth/not-me", "/auth/try-now", "/auth/stop-recovery", "/auth/nothing", "/orders"} {
+		for _, path := range []string{"/auth/login", "/auth/logout", "/auth/signed-out", "/auth/verify-email", "/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/data", "/auth/account/password", "/auth/account/company", "/auth/forgot-password", "/auth/reset-password", "/auth/register", "/auth/account/email", "/auth/undo", "/auth/not-me", "/auth/try-now", "/auth/stop-recovery", "/auth/nothing", "/orders"} {
 			for _, name := range []string{"return_to", "ended", "all", "before", "show", "done", "error", "v", "name", "token", "sent", "<b>"} {
 				q := "?" + url.Values{name: {p}}.Encode()
 				check(path+q, ann.get(path+q))
@@ -133,7 +133,7 @@ func TestWhatIsStoredIsShownAsText(t *testing.T) {
 		g.header.Set("User-Agent", p)
 		g.signIn("ann@buyer.example", testenv.Password)
 		shown := 0
-		for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/company", "/auth/account/password", "/auth/logout", "/auth/nothing"} {
+		for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/data", "/auth/account/company", "/auth/account/password", "/auth/logout", "/auth/nothing"} {
 			a := g.get(path)
 			n := a.doc(t)
 			for d := range n.Descendants() {
@@ -151,8 +151,8 @@ func TestWhatIsStoredIsShownAsText(t *testing.T) {
 				shown++
 			}
 		}
-		if shown != 7 {
-			t.Errorf("the name %q stands as text on %d pages of 7", p, shown)
+		if shown != 8 {
+			t.Errorf("the name %q stands as text on %d pages of 8", p, shown)
 		}
 		// The icon is a document when it is opened on its own.
 		if icon := g.get("/auth/brand/icon.svg"); icon.status != 200 || strings.Contains(icon.body, "alert") {

@@ -136,6 +136,7 @@ func New(o Options) (*Site, error) {
 		"/account/password": {http.MethodGet: s.passwordPage, http.MethodPost: s.changePassword},
 		"/account/sessions": {http.MethodGet: s.signedIn(s.sessions), http.MethodPost: s.signedIn(s.endSessions)},
 		"/account/activity": {http.MethodGet: s.signedIn(s.activity)},
+		"/account/data":     {http.MethodGet: s.signedIn(s.data), http.MethodPost: s.signedIn(s.changeData)},
 		"/account/company":  {http.MethodGet: s.signedIn(s.companies), http.MethodPost: s.signedIn(s.chooseCompany)},
 		"/api/session":      {http.MethodGet: s.signedIn(s.apiSession)},
 		"/api/sessions":     {http.MethodGet: s.signedIn(s.apiSessions), http.MethodDelete: s.signedIn(s.apiEndSessions)},

@@ -43,6 +43,7 @@ var routes = map[string]string{
 	"/auth/account/password":         "GET, HEAD, POST",
 	"/auth/account/sessions":         "GET, HEAD, POST",
 	"/auth/account/activity":         "GET, HEAD",
+	"/auth/account/data":             "GET, HEAD, POST",
 	"/auth/account/company":          "GET, HEAD, POST",
 	"/auth/api/session":              "GET, HEAD",
 	"/auth/api/sessions":             "GET, HEAD, DELETE",
@@ -199,7 +200,7 @@ func TestAnEndingThatLooksLikeAFileShowsNoAccount(t *testing.T) {
 	f.Person(t, *f.tenant, testenv.Visitor{})
 	g := f.guest(t)
 	g.signIn("ann@buyer.example", testenv.Password)
-	for _, page := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/api/session", "/auth/api/sessions", "/auth/login", "/auth/logout"} {
+	for _, page := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/data", "/auth/account/password", "/auth/api/session", "/auth/api/sessions", "/auth/login", "/auth/logout"} {
 		for _, end := range []string{"/x.css", "%2fx.css", ".css", "/x.js", ";x.css", "%3bx.png", "%3fx.css", "%00.css", "%0ax.css", "/..%2f..%2fx.css", "/static/x.css"} {
 			a := g.get(page + end)
 			if strings.Contains(a.body, "Ann Buyer") || strings.Contains(a.body, "ann@buyer.example") || a.status == 200 {
@@ -407,7 +408,7 @@ func TestWhoIsNotSignedInIsAnsweredByTheKindOfRequest(t *testing.T) {
 	if a.status != 401 || strings.Join(codes, ",") != "UNAUTHENTICATED /auth/login" {
 		t.Errorf("GraphQL: %d %v", a.status, codes)
 	}
-	for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/company", "/auth/account/password"} {
+	for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/data", "/auth/account/company", "/auth/account/password"} {
 		if a := g.get(path); a.status != 303 || a.where != toSignIn(path) {
 			t.Errorf("%s: %d to %q", path, a.status, a.where)
 		}

@@ -355,7 +355,7 @@ func TestSigningOutIsAPostAndEndsTheSession(t *testing.T) {
 	}
 	// Signing out stands on every account page.
 	phone.signIn("ann@buyer.example", testenv.Password)
-	for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/password", "/auth/account/company"} {
+	for _, path := range []string{"/auth/account", "/auth/account/sessions", "/auth/account/activity", "/auth/account/data", "/auth/account/password", "/auth/account/company"} {
 		if a := phone.get(path); len(find(a.doc(t), "header form[action=/auth/logout][method=post] button")) != 1 {
 			t.Errorf("%s (%d) has no sign-out", path, a.status)
 		}

@@ -23,6 +23,7 @@ func TestTheNumbersOfThePolicies(t *testing.T) {
 		AccessLife: 30 * time.Minute, RenewBefore: 5 * time.Minute, RefreshGrace: 30 * time.Second,
 		Idle: 10 * time.Hour, Absolute: 14 * time.Hour, RememberIdle: 7 * day, RememberAbsolute: 14 * day,
 		SessionsPerUser: 5, PasswordMin: 8, PasswordMax: 128, PasswordScore: 3, MFA: portal.MFAOptional, AttemptLife: 10 * time.Minute, Lockout: lockout, Limits: limits,
+		Retention: portal.Retention{Activity: 395 * day, Coarse: 90 * day},
 	}
 	review := def
 	review.Limits.Network, review.Limits.Refuse, review.Limits.ByTry, review.Limits.WaitMost = 5, 5, true, 15*time.Minute

@@ -123,6 +123,8 @@ func TestThePoliciesHaveTheNumbersOfTheDecisions(t *testing.T) {
 		{"longest rest", func(p Policy) any { return p.Lockout.Longest }, 4 * time.Hour, 4 * time.Hour, 4 * time.Hour},
 		{"failures kept", func(p Policy) any { return p.Lockout.Kept }, day, day, day},
 		{"closed at", func(p Policy) any { return p.Lockout.Close }, 100, 100, 100},
+		{"activity kept", func(p Policy) any { return p.Retention.Activity }, 395 * day, 395 * day, 395 * day},
+		{"addresses kept", func(p Policy) any { return p.Retention.Coarse }, 90 * day, 90 * day, 90 * day},
 		{"limit by address", func(p Policy) any { return p.Limits.Network }, 10, 10, 5},
 		{"counts tries", func(p Policy) any { return p.Limits.ByTry }, false, false, true},
 		{"refusal by address", func(p Policy) any { return p.Limits.Refuse }, 100, 100, 5},

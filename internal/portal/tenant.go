@@ -113,6 +113,7 @@ type Policy struct {
 	MFA                MFA // of tenants that have said nothing else
 	Lockout            LockoutRule
 	Limits             Limits
+	Retention          Retention
 }
 
 // DefaultPolicy is the default column of the decisions.
@@ -133,6 +134,7 @@ func DefaultPolicy() Policy {
 		MFA:              MFAOptional,
 		Lockout:          DefaultLockout(),
 		Limits:           DefaultLimits(),
+		Retention:        DefaultRetention(),
 	}
 }
 

@@ -53,6 +53,7 @@ var sample = []struct{ table, insert string }{
 	{"portalgate.challenges", `insert into portalgate.challenges (id, tenant_id, holder, purpose, kind, state, key_id, tries, created_at, expires_at)
 		values (md5($1::uuid || 'challenge')::uuid, $1, sha256($1::uuid::text::bytea), 'sign in', 'webauthn', 'v1:', 'k', 5, now(), now())`},
 	{"portalgate.second_steps", `insert into portalgate.second_steps (tenant_id, user_id, told_at, settled) values ($1::uuid, md5($1::uuid || 'user')::uuid, now(), '\x07')`},
+	{"portalgate.coarsened", `insert into portalgate.coarsened (tenant_id, log, upto) values ($1::uuid, 'events', now())`},
 	{"portalgate.events", `insert into portalgate.events (tenant_id, verb, at, result) values ($1::uuid, 'LOGIN_FAILED', now(), 'refused')`},
 	{"portalgate.revocations", `insert into portalgate.revocations (tenant_id, kind, subject, at) values ($1::uuid, 'tenant', $1, now())`},
 }

@@ -16,7 +16,7 @@ import (
 // granted is what each role can do on each table, whatever way it came to it: by its group, by PUBLIC, by the table or by
 // the column. A star is every column. What is not said is refused, and truncating always is: no policy holds for it.
 //
-// Of the ERP's people the gateway reads no token and no consent, and writes what legacy.md allows; an operator reads no
+// Of the ERP's people the gateway reads no token, and their consents only to hand them out, and writes what legacy.md allows; an operator reads no
 // hash, no digest, nothing that checks a second proof, and nothing that waits for the courier. Both read what the ERP's
 // rows claim about a second step and the text that they keep for it, and neither writes it: the gateway, because a real
 // secret there goes on working once a code of it was right, and anything else never was one; an operator, because
@@ -26,8 +26,8 @@ var granted = map[string]map[string]string{
 	"app": {
 		"public.tenants":   "select id tenant_code tenant_name status default_language default_timezone created_at deleted_at",
 		"public.customers": "select id tenant_id customer_code customer_name is_active portal_enabled deleted_at",
-		"public.customer_users": "select id customer_id tenant_id email password_hash sso_provider first_name last_name mfa_enabled mfa_secret role is_active is_email_verified failed_login_attempts" +
-			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone created_at updated_at deleted_at;" +
+		"public.customer_users": "select id customer_id tenant_id email password_hash sso_provider first_name last_name phone mfa_enabled mfa_secret role is_active is_email_verified failed_login_attempts" +
+			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone notification_preferences marketing_consent marketing_consent_date marketing_consent_ip data_retention_consent created_at updated_at deleted_at;" +
 			" insert id customer_id tenant_id email password_hash first_name last_name role is_active is_email_verified password_changed_at preferred_language created_at updated_at;" +
 			" update email is_email_verified failed_login_attempts account_locked_until last_login_at last_login_ip password_changed_at updated_at",
 		"public.customer_activity_log": "select *; insert *",
@@ -35,6 +35,7 @@ var granted = map[string]map[string]string{
 		"portalgate.attempts":          "select *; insert *; update *; delete",
 		"portalgate.captured":          "select *; insert *; delete",
 		"portalgate.challenges":        "select *; insert *; update *; delete",
+		"portalgate.coarsened":         "select *",
 		"portalgate.credentials":       "select *; insert *; update *",
 		"portalgate.devices":           "select *; insert *; update *; delete",
 		"portalgate.events":            "select *; insert *",
@@ -57,7 +58,7 @@ var granted = map[string]map[string]string{
 		"public.tenants":   "select *; insert *; update *",
 		"public.customers": "select *; insert *; update *",
 		"public.customer_users": "select id customer_id tenant_id email sso_provider first_name last_name phone mfa_enabled mfa_secret role is_active is_email_verified failed_login_attempts" +
-			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone created_at updated_at deleted_at;" +
+			" account_locked_until last_login_at last_login_ip password_changed_at preferred_language timezone notification_preferences marketing_consent marketing_consent_date marketing_consent_ip data_retention_consent created_at updated_at deleted_at;" +
 			" insert *;" +
 			" update customer_id email first_name last_name phone role is_active is_email_verified email_verification_token email_verification_expires" +
 			" failed_login_attempts account_locked_until password_changed_at preferred_language timezone updated_at deleted_at",
@@ -80,6 +81,7 @@ var granted = map[string]map[string]string{
 		"portalgate.sessions":       "select *; update ended_at end_reason",
 		"portalgate.settings":       "select *; insert *; update *; delete",
 		"portalgate.suppressions":   "select *; insert *; delete",
+		"portalgate.tickets":        "select tenant_id purpose user_id email created_at expires_at spent_at",
 	},
 	"portalgate_directory": {
 		"public.tenants":      "select id tenant_code deleted_at",
@@ -92,8 +94,8 @@ var granted = map[string]map[string]string{
 
 // executed are the functions of ours that each role can call.
 var executed = map[string][]string{
-	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "directory()", "oldest_program()"},
-	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()", "oldest_program()"},
+	"app":                  {"account(uuid, text)", "changes(xid8)", "claim(integer)", "coarsen(text, timestamp with time zone, text[], text[])", "directory()", "forget(text, timestamp with time zone, integer)", "oldest_program()"},
+	"operator":             {"account(uuid, text)", "changes(xid8)", "directory()", "erase(uuid[])", "oldest_program()"},
 	"portalgate_directory": {"directory()"},
 	"portalgate_changes":   {"changes(xid8)"},
 	"portalgate_claim":     {"claim(integer)", "gateway_time()"},
@@ -231,7 +233,7 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 		`grant delete on portalgate.events to portalgate_operator`:                                                                               "operator on portalgate.events",
 		`grant truncate on portalgate.outbox to portalgate_gateway`:                                                                              "delete; truncate",
 		`grant select on public.customers to public`:                                                                                             "to everybody",
-		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [account(uuid, text) changes(xid8) claim(integer) directory() oldest_program()]",
+		`grant execute on function portalgate.claim(integer) to portalgate_operator`:                                                             "operator executes [account(uuid, text) changes(xid8) claim(integer) directory() erase(uuid[]) oldest_program()]",
 		`grant execute on function portalgate.gateway_time() to public`:                                                                          "function portalgate.gateway_time() to everybody",
 		`create function public.mine() returns int language sql as 'select 1'`:                                                                   "function mine() to everybody",
 		`grant create on schema portalgate to portalgate_claim`:                                                                                  "portalgate_claim: create in schema portalgate",
@@ -248,7 +250,8 @@ func TestEveryRoleHasTheRightsThatAreDeclaredAndNoOthers(t *testing.T) {
 	}
 }
 
-// AUD-04: what is a trail can only grow, for the gateway and for operators.
+// AUD-04: what is a trail can only grow, for the gateway and for operators; forget takes from it what is old, nothing
+// younger than a month, and erase, which is for operators alone, whom it names.
 func TestTheTrailsCanOnlyGrow(t *testing.T) {
 	t.Parallel()
 	db := testenv.Database(t)
