@@ -80,6 +80,9 @@ func (a *App) order(ctx caddy.Context) error {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
 	a.world.plainAt(int64(app.(*caddyhttp.App).HTTPPort))
+	if err := a.unshared(app.(*caddyhttp.App).Servers); err != nil {
+		return err
+	}
 	veilServers(app.(*caddyhttp.App), upstream.NewPrefix(a.settings.headerPrefix))
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {
