@@ -18,19 +18,30 @@ import (
 	"github.com/portalgate/portalgate/internal/store"
 )
 
-// limitRoutes answer the commands `limits` and `why`. One of them changes something, and takes JSON alone, which no
-// page of another origin can send.
+// limitRoutes answer the commands `limits` and `why`. What is posted is JSON alone, which no page of another origin can
+// send.
 func limitRoutes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/portalgate/limits", Handler: answering(http.MethodGet, func(r *http.Request) (any, error) {
 			return listStanding(r.Context(), everyClerk(), r.URL.Query().Get("tenant"))
 		})},
 		{Pattern: "/portalgate/limits/clear", Handler: answering(http.MethodPost, clearLimits)},
-		{Pattern: "/portalgate/why", Handler: answering(http.MethodGet, func(r *http.Request) (any, error) {
-			q := r.URL.Query()
-			return reasons(r.Context(), everyClerk(), q.Get("q"), q.Get("tenant"))
+		{Pattern: "/portalgate/why", Handler: answering(http.MethodPost, func(r *http.Request) (any, error) {
+			var asked askedFor
+			d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 16<<10))
+			if err := d.Decode(&asked); err != nil {
+				return nil, fmt.Errorf("reading what was asked: %w", err)
+			}
+			return reasons(r.Context(), everyClerk(), asked.About, asked.Tenant)
 		})},
 	}
+}
+
+// askedFor is what `why` sends. It travels in the body: Caddy logs the address of each request to its admin endpoint, and
+// an e-mail address or a session belongs into no log.
+type askedFor struct {
+	About  string `json:"about"`
+	Tenant string `json:"tenant,omitempty"`
 }
 
 func everyClerk() (all []*clerk) {

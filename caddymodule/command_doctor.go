@@ -61,7 +61,8 @@ func (e examined) wrong() (n int) {
 type doctor struct {
 	desk
 	config, redis string
-	mail          []mail.Sender // whoever carries it
+	given         func(flag string) bool // on the command line, which holds more than the configuration
+	mail          []mail.Sender          // whoever carries it
 	found         examined
 }
 
@@ -70,6 +71,7 @@ func doctorCommand() *cobra.Command {
 	c := command("doctor", "Checks the configuration, both servers, the role, the keys and the clocks, and says what to mend",
 		"  portalgate doctor --config Caddyfile\n  portalgate doctor --database \"$PORTALGATE_DATABASE_URL\" --keyring keyring.json", takes(),
 		func(c *cobra.Command, _ []string) error {
+			d.given = c.Flags().Changed
 			d.configuration()
 			d.examineDatabase(c.Context())
 			d.examineRedis(c.Context())
@@ -133,7 +135,14 @@ func (d *doctor) configuration() {
 		d.meaning(s)
 	}
 	d.exceptions(app, s)
-	d.database, d.keyring, d.redis = s.database, s.keyring, s.redis
+	for flag, from := range map[string]struct {
+		to   *string
+		says string
+	}{"database": {&d.database, s.database}, "keyring": {&d.keyring, s.keyring}, "redis": {&d.redis, s.redis}} {
+		if !d.given(flag) {
+			*from.to = from.says
+		}
+	}
 	d.plaintext = app.PlaintextNetworks
 	if app.Mail != nil {
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})

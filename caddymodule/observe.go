@@ -4,9 +4,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 )
@@ -28,6 +31,36 @@ func observeAddress(s string) (caddy.NetworkAddress, error) {
 		return a, bad("observe", "%q is not one TCP port, like :9180 or 127.0.0.1:9180", s)
 	}
 	return a, nil
+}
+
+// unshared refuses a port that a site serves too: Caddy would share it, and probes would be answered now by one and now
+// by the other.
+func (a *App) unshared(servers map[string]*caddyhttp.Server) error {
+	if a.Observe == "" {
+		return nil
+	}
+	mine, err := observeAddress(a.Observe)
+	if err != nil {
+		return err
+	}
+	for _, server := range servers {
+		for _, listen := range server.Listen {
+			theirs, err := caddy.ParseNetworkAddress(listen)
+			if err != nil || theirs.IsUnixNetwork() || theirs.IsFdNetwork() || mine.StartPort < theirs.StartPort || mine.StartPort > theirs.EndPort {
+				continue
+			}
+			if everywhere(mine.Host) || everywhere(theirs.Host) || mine.Host == theirs.Host || loopback(mine.Host) && loopback(theirs.Host) {
+				return complaints{places(a.Places).at(bad("observe", "%s is served by the site %s too; give it a port of its own", a.Observe, listen))}
+			}
+		}
+	}
+	return nil
+}
+
+// everywhere says whether a host of a listener is each address of this machine.
+func everywhere(host string) bool {
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "" || err == nil && addr.IsUnspecified()
 }
 
 // observe opens the listener of an app. Caddy shares it between the old and the new configuration of a reload.

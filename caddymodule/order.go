@@ -16,7 +16,7 @@ import (
 )
 
 // survey walks the routes of all servers and finds out which reverse_proxy can be reached without passing a gate
-// (CFG-03). The servers may be in the middle of being set up: a route has its handlers either as text or as values,
+// (CFG-03), and which gate behind another. The servers may be in the middle of being set up: a route has its handlers either as text or as values,
 // never as neither.
 type survey struct {
 	gates  int
@@ -24,6 +24,7 @@ type survey struct {
 	named  []place         // gates in sites with named hosts
 	behind map[string]bool // upstreams behind a gate
 	open   []proxy         // what is reached without one
+	twice  []error         // gates behind a gate
 	server *caddyhttp.Server
 	depth  int
 }
@@ -52,8 +53,22 @@ func (p place) String() string {
 type proxy struct {
 	place
 	dials   []string
+	written []string
 	dynamic bool
 }
+
+func (p *proxy) add(dial string) {
+	p.dials, p.written = append(p.dials, dialled(dial)), append(p.written, dial)
+}
+
+// passed says how many of the requests that come to a place have passed a gate.
+type passed int
+
+const (
+	byNone passed = iota
+	bySome        // those that a gate's matcher let into it
+	byAll
+)
 
 // order refuses routes that reach an upstream around the gate, and warns of what cannot work. It asks Caddy for its
 // HTTP app, which may be the very one that is being set up and has asked for us.
@@ -63,19 +78,22 @@ func (a *App) order(ctx caddy.Context) error {
 		return nil // there is none, or it is unfit, which Caddy says in its own words
 	}
 	a.world.plainAt(int64(app.(*caddyhttp.App).HTTPPort))
+	if err := a.unshared(app.(*caddyhttp.App).Servers); err != nil {
+		return err
+	}
 	veilServers(app.(*caddyhttp.App), a.settings)
 	s := survey{served: map[string]bool{}, behind: map[string]bool{}}
 	for name, server := range app.(*caddyhttp.App).Servers {
 		s.server = server
 		at := place{server: name, listen: server.Listen}
-		gated := false // the lines of a server's only site are routes of the server itself, one after the other
+		gated := byNone // the lines of a server's only site are routes of the server itself, one after the other
 		for i := range server.Routes {
 			at.site = i
 			gated = s.route(&server.Routes[i], at, gated)
 		}
 		if server.Errors != nil {
 			at.site = -1
-			s.routes(server.Errors.Routes, at, false)
+			s.routes(server.Errors.Routes, at, byNone)
 		}
 	}
 	for _, p := range s.named {
@@ -96,14 +114,14 @@ func (s *survey) judge() error {
 		}
 		return fmt.Errorf("portalgate: no site has the gate, and %s has a reverse_proxy: write `portalgate` before it", s.open[0].place)
 	}
-	var all []error
+	all := s.twice
 	for _, p := range s.open {
 		gated := s.served[p.id()] || len(p.hosts) == 0 && s.hasGate(p.server)
 		same := p.dynamic || slices.ContainsFunc(p.dials, func(d string) bool { return s.behind[d] })
 		if !gated && !same {
 			continue // another program's site, which has nothing to do with the portal
 		}
-		all = append(all, fmt.Errorf("portalgate: in %s the reverse_proxy to %s can be reached without passing the gate: put `portalgate` before it, for the same requests (a gate with a matcher belongs into the same handle or route block)", p.place, strings.Join(p.dials, " ")))
+		all = append(all, fmt.Errorf("portalgate: in %s the reverse_proxy to %s can be reached without passing the gate: put `portalgate` before it, for the same requests (a gate with a matcher belongs into the same handle or route block)", p.place, strings.Join(p.written, " ")))
 	}
 	return errors.Join(all...)
 }
@@ -117,26 +135,49 @@ func (s *survey) hasGate(server string) bool {
 	return false
 }
 
-// routes walks a list in its order and says whether everything that comes after it has passed a gate.
-func (s *survey) routes(list caddyhttp.RouteList, at place, gated bool) bool {
+// routes walks a list in its order and says what of that which comes after it has passed a gate.
+func (s *survey) routes(list caddyhttp.RouteList, at place, gated passed) passed {
 	for i := range list {
 		gated = s.route(&list[i], at, gated)
 	}
 	return gated
 }
 
-func (s *survey) route(r *caddyhttp.Route, at place, gated bool) bool {
+func (s *survey) route(r *caddyhttp.Route, at place, gated passed) passed {
 	if hosts := hostsOf(r); len(hosts) > 0 {
 		at.hosts = hosts
 	}
-	inside := s.handlers(r, at, gated)
-	if len(r.MatcherSets)+len(r.MatcherSetsRaw) > 0 || r.Group != "" {
-		return gated // requests that do not match come by without it
+	if len(r.MatcherSets)+len(r.MatcherSetsRaw) == 0 && r.Group == "" {
+		return s.handlers(r, at, gated)
 	}
-	return inside
+	// Requests that do not match come by without it; which of those that do have met another gate is not known.
+	inside := gated
+	if inside == bySome {
+		inside = byNone
+	}
+	inside = s.handlers(r, at, inside)
+	if gated == byNone && inside == byAll && r.Group == "" && endsInGate(r) {
+		return bySome
+	}
+	return gated
 }
 
-func (s *survey) handlers(r *caddyhttp.Route, at place, gated bool) bool {
+// endsInGate says whether a route hands on what has passed its gate.
+func endsInGate(r *caddyhttp.Route) bool {
+	if n := len(r.Handlers); n > 0 {
+		_, ok := r.Handlers[n-1].(*Handler)
+		return ok
+	}
+	if n := len(r.HandlersRaw); n > 0 {
+		var h struct {
+			Handler string `json:"handler"`
+		}
+		return json.Unmarshal(r.HandlersRaw[n-1], &h) == nil && h.Handler == "portalgate"
+	}
+	return false
+}
+
+func (s *survey) handlers(r *caddyhttp.Route, at place, gated passed) passed {
 	if s.depth++; s.depth > 32 { // named routes may invoke each other
 		return gated
 	}
@@ -153,14 +194,14 @@ func (s *survey) handlers(r *caddyhttp.Route, at place, gated bool) bool {
 }
 
 // value judges a handler that has been set up.
-func (s *survey) value(h caddyhttp.MiddlewareHandler, at place, gated bool) bool {
+func (s *survey) value(h caddyhttp.MiddlewareHandler, at place, gated passed) passed {
 	switch h := h.(type) {
 	case *Handler:
-		return s.gate(at)
+		return s.gate(at, gated, h.Places)
 	case *reverseproxy.Handler:
 		p := proxy{place: at, dynamic: h.DynamicUpstreams != nil || h.DynamicUpstreamsRaw != nil}
 		for _, u := range h.Upstreams {
-			p.dials = append(p.dials, dialled(u.Dial))
+			p.add(u.Dial)
 		}
 		s.proxy(p, gated)
 	case *caddyhttp.Subroute:
@@ -176,7 +217,7 @@ func (s *survey) value(h caddyhttp.MiddlewareHandler, at place, gated bool) bool
 }
 
 // text judges a handler that is still to be set up.
-func (s *survey) text(raw json.RawMessage, at place, gated bool) bool {
+func (s *survey) text(raw json.RawMessage, at place, gated passed) passed {
 	var h struct {
 		Handler   string                     `json:"handler"`
 		Name      string                     `json:"name"`
@@ -185,6 +226,7 @@ func (s *survey) text(raw json.RawMessage, at place, gated bool) bool {
 		Upstreams []struct {
 			Dial string `json:"dial"`
 		} `json:"upstreams"`
+		Places         places                      `json:"places"`
 		Dynamic        json.RawMessage             `json:"dynamic_upstreams"`
 		HandleResponse []caddyhttp.ResponseHandler `json:"handle_response"`
 	}
@@ -193,11 +235,11 @@ func (s *survey) text(raw json.RawMessage, at place, gated bool) bool {
 	}
 	switch h.Handler {
 	case "portalgate":
-		return s.gate(at)
+		return s.gate(at, gated, h.Places)
 	case "reverse_proxy":
 		p := proxy{place: at, dynamic: h.Dynamic != nil}
 		for _, u := range h.Upstreams {
-			p.dials = append(p.dials, dialled(u.Dial))
+			p.add(u.Dial)
 		}
 		s.proxy(p, gated)
 	case "invoke":
@@ -216,17 +258,20 @@ func (s *survey) text(raw json.RawMessage, at place, gated bool) bool {
 	return gated
 }
 
-func (s *survey) gate(at place) bool {
+func (s *survey) gate(at place, gated passed, written places) passed {
 	s.gates++
+	if gated != byNone {
+		s.twice = append(s.twice, complaints{places(written).at(bad("portalgate", "stands a second time in %s, behind another gate, which takes the cookies that the second asks for: it would send everybody to sign in, for ever; join the two, or put each into a handle block of its own", at))})
+	}
 	s.served[at.id()] = true
 	if len(at.hosts) > 0 {
 		s.named = append(s.named, at)
 	}
-	return true
+	return byAll
 }
 
-func (s *survey) proxy(p proxy, gated bool) {
-	if !gated {
+func (s *survey) proxy(p proxy, gated passed) {
+	if gated != byAll {
 		s.open = append(s.open, p)
 		return
 	}
@@ -235,7 +280,7 @@ func (s *survey) proxy(p proxy, gated bool) {
 	}
 }
 
-func (s *survey) invoke(name string, at place, gated bool) bool {
+func (s *survey) invoke(name string, at place, gated passed) passed {
 	if r := s.server.NamedRoutes[name]; r != nil {
 		return s.route(r, at, gated)
 	}
@@ -243,7 +288,7 @@ func (s *survey) invoke(name string, at place, gated bool) bool {
 }
 
 // within finds the lists of routes that any other handler holds.
-func (s *survey) within(v reflect.Value, at place, gated bool, depth int) {
+func (s *survey) within(v reflect.Value, at place, gated passed, depth int) {
 	if depth > 6 {
 		return
 	}

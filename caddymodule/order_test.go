@@ -96,6 +96,26 @@ func TestAnUpstreamThatCanBeReachedAroundTheGateIsRefused(t *testing.T) {
 	}
 }
 
+// Behind a gate the cookies are gone, so that a second one sends everybody to sign in, for ever.
+func TestAGateBehindAGateIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ sites, complaint string }{
+		"two in a site":               {"https:// {\n\tportalgate\n\tportalgate {\n\t\tpublic /assets/*\n\t}\n\treverse_proxy erp:3000\n}", "a second time in the site :443"},
+		"one for some paths":          {"https:// {\n\tportalgate /x/*\n\tportalgate\n\treverse_proxy erp:3000\n}", "a second time in the site :443"},
+		"one inside a block":          {"https:// {\n\tportalgate\n\thandle /x/* {\n\t\tportalgate\n\t\treverse_proxy erp:3000\n\t}\n}", "a second time"},
+		"in a named route":            {"&(erp) {\n\tportalgate\n\treverse_proxy erp:3000\n}\nhttps:// {\n\tportalgate\n\tinvoke erp\n}", "a second time"},
+		"each in its block":           {"https:// {\n\thandle /x/* {\n\t\tportalgate\n\t\treverse_proxy erp:3000\n\t}\n\thandle {\n\t\tportalgate\n\t\treverse_proxy erp:3000\n\t}\n}", ""},
+		"a block that ends, one more": {"https:// {\n\troute {\n\t\troute /x/* {\n\t\t\tportalgate\n\t\t\treverse_proxy erp:3000\n\t\t}\n\t\tportalgate\n\t\treverse_proxy erp:3000\n\t}\n}", ""},
+		"in two sites":                {"https:// {\n\tportalgate\n\treverse_proxy erp:3000\n}\nhttps://b.example {\n\tportalgate\n\treverse_proxy erp:3000\n}", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, _ := judged(t, "", c.sites)
+			if (said == "") != (c.complaint == "") || !strings.Contains(said, c.complaint) || strings.Contains(said, "second") && !strings.Contains(said, "Caddyfile:") {
+				t.Errorf("said %q, want %q in it", said, c.complaint)
+			}
+		})
+	}
+}
+
 // IP-01 and CFG-01: nobody who may write what they like is believed about an address.
 func TestProxiesAreTrustedStrictlyOrNotAtAll(t *testing.T) {
 	site := "https:// {\n\tportalgate\n\treverse_proxy erp:3000\n}"

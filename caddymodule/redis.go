@@ -42,7 +42,7 @@ func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient,
 		if err != nil {
 			return nil, unreadable
 		}
-		if err := sheltered(o.TLSConfig != nil, plaintext, o.SentinelAddrs...); err != nil {
+		if o.Dialer, err = sheltered(o.TLSConfig != nil, plaintext, o.SentinelAddrs...); err != nil {
 			return nil, err
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
@@ -54,7 +54,7 @@ func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient,
 		if err != nil {
 			return nil, unreadable
 		}
-		if err := sheltered(o.TLSConfig != nil, plaintext, o.Addrs...); err != nil {
+		if o.Dialer, err = sheltered(o.TLSConfig != nil, plaintext, o.Addrs...); err != nil {
 			return nil, err
 		}
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = redisWait, redisWait, redisWait
@@ -68,7 +68,7 @@ func openRedis(address string, plaintext []netip.Prefix) (redis.UniversalClient,
 		return nil, unreadable
 	}
 	if o.Network != "unix" {
-		if err := sheltered(o.TLSConfig != nil, plaintext, o.Addr); err != nil {
+		if o.Dialer, err = sheltered(o.TLSConfig != nil, plaintext, o.Addr); err != nil {
 			return nil, err
 		}
 	}
@@ -89,16 +89,21 @@ func (driverLog) Printf(_ context.Context, format string, args ...any) {
 	}
 }
 
-// sheltered refuses a connection that leaves the machine without TLS (CFG-02).
-func sheltered(tls bool, plaintext []netip.Prefix, addrs ...string) error {
+// sheltered refuses a connection that leaves the machine without TLS (CFG-02), and is the dialer of one that does not: a
+// Sentinel or a Cluster names further addresses, and a name may come to stand for another one. With TLS the driver's own
+// is as good.
+func sheltered(tls bool, plaintext []netip.Prefix, addrs ...string) (func(ctx context.Context, network, addr string) (net.Conn, error), error) {
+	if tls {
+		return nil, nil
+	}
 	for _, a := range addrs {
 		host, _, err := net.SplitHostPort(a)
 		if err != nil {
 			host = a
 		}
-		if !tls && !store.LocalHost(host, plaintext) {
-			return fmt.Errorf("the connection to %s is without TLS; write rediss:// or name the network with `plaintext_network`", a)
+		if !store.LocalHost(host, plaintext) {
+			return nil, fmt.Errorf("the connection to %s is without TLS; write rediss:// or name the network with `plaintext_network`", a)
 		}
 	}
-	return nil
+	return store.Sheltered(redisWait, plaintext), nil
 }

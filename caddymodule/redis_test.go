@@ -148,7 +148,7 @@ func TestRedisIsNotReachedOverTheNetworkWithoutTLS(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	for _, address := range []string{"rediss://192.0.2.1:6379", "unix:///run/redis.sock", "redis://10.1.2.3:6379", "rediss://192.0.2.1:26379?master_name=one"} {
+	for _, address := range []string{"rediss://192.0.2.1:6379", "unix:///run/redis.sock", "redis://10.1.2.3:6379", "redis://nowhere.invalid:6379", "rediss://192.0.2.1:26379?master_name=one"} {
 		c, err := openRedis(address, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")})
 		if err != nil {
 			t.Errorf("%s: %v", address, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -77,11 +78,25 @@ func (w *world) judge(ctx context.Context) (err error) {
 	return nil
 }
 
+// othersAreServed says whether a configuration of this process is served from a database that answers: to replace it by
+// one that is shut would help nobody. Where its own is away too, as in an outage, a reload is taken as before.
+func (w *world) othersAreServed(ctx context.Context) bool {
+	var others []*world
+	worlds.Range(func(_, value any) bool {
+		if other, ok := value.(*world); ok && other != w && other.fit.Load() {
+			others = append(others, other)
+		}
+		return true
+	})
+	return slices.ContainsFunc(others, func(other *world) bool { return other.store.Ready(ctx) == nil })
+}
+
 // registerKeys has the database know the keys it is written with, and refuses to write it with others.
 func (w *world) registerKeys(ctx context.Context) error {
 	if err := w.store.RegisterKeys(ctx, prints(w.keys), w.now()); err != nil {
 		return unfit("keyring", fmt.Errorf("%s: %w", w.settings.keyring, err))
 	}
+	w.keys.Bind()
 	return nil
 }
 

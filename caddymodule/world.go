@@ -258,6 +258,9 @@ func (w *world) start(ctx context.Context, log *zap.Logger) error {
 	if w.stop != nil {
 		return nil
 	}
+	if err != nil && !w.fit.Load() && w.othersAreServed(ctx) {
+		return complaints{bad("database", "does not answer, while that of the configuration that runs does, which goes on; is it running, and is the address right? (%v)", err)}
+	}
 	run, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	if err != nil {
@@ -294,7 +297,7 @@ func (w *world) logTo(log *zap.Logger) {
 func (w *world) refresh(ctx context.Context) {
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()
-	known := w.keys.Turn()
+	known, complaint := w.keys.Turn(), ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -304,8 +307,11 @@ func (w *world) refresh(ctx context.Context) {
 		if w.fit.Load() {
 			w.reload(ctx)
 		}
-		if err := w.keys.Reload(); err != nil {
-			w.log.Load().Warn("reading the keyring again; the keys already loaded go on", zap.Error(err))
+		if err := w.keys.Reload(); err == nil {
+			complaint = ""
+		} else if text := err.Error(); text != complaint {
+			complaint = text
+			w.log.Load().Error("reading the keyring again; the keys already loaded go on", zap.Error(err))
 		}
 		if turn := w.keys.Turn(); turn != known && w.fit.Load() {
 			if err := w.registerKeys(ctx); err != nil {
@@ -350,6 +356,9 @@ func (w *world) apply(changes []revocation.Change) {
 }
 
 func (w *world) feedFailed(err error) {
+	if !w.fit.Load() {
+		return // the gate is shut, as was said; nobody goes on
+	}
 	if err != nil {
 		w.log.Load().Warn("asking for revocations; signed-in people go on, and will be asked about when it answers", zap.Error(err))
 		return

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,9 @@ var groupRoles = []string{"portalgate_gateway", "portalgate_operator", "portalga
 
 // LeastServer is the oldest line of PostgreSQL that a gateway works with: the older ones are not mended any more.
 const LeastServer = 15
+
+// functionOwners are those of them that a function is given to, which takes membership.
+var functionOwners = groupRoles[2:]
 
 // leastServer are the minor releases from which on a line of PostgreSQL keeps row-level security shut in the ways that
 // we rely on (CVE-2025-8713, CVE-2024-10978).
@@ -43,15 +47,15 @@ func Check(ctx context.Context, url string) (found []Finding, err error) {
 	}
 
 	var (
-		version                          int
-		role                             string
-		super, createRole, create, inPub bool
-		otherSessions                    int
+		version              int
+		role                 string
+		super, create, inPub bool
+		otherSessions        int
 	)
-	err = tx.QueryRowContext(ctx, `select current_setting('server_version_num')::int, current_user::text, r.rolsuper, r.rolcreaterole,
+	err = tx.QueryRowContext(ctx, `select current_setting('server_version_num')::int, current_user::text, r.rolsuper,
 			has_database_privilege(current_database(), 'create'), has_schema_privilege('public', 'create'),
 			(select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())
-		from pg_roles r where r.rolname = current_user`).Scan(&version, &role, &super, &createRole, &create, &inPub, &otherSessions)
+		from pg_roles r where r.rolname = current_user`).Scan(&version, &role, &super, &create, &inPub, &otherSessions)
 	if err != nil {
 		return nil, fmt.Errorf("looking at the database: %w", err)
 	}
@@ -96,27 +100,16 @@ func Check(ctx context.Context, url string) (found []Finding, err error) {
 	if !inPub && at == 0 {
 		say("role", "wrong", "%s may not create tables in schema public; have its owner run: grant create on schema public to %s", role, role)
 	}
-	var missing []string
-	for _, r := range groupRoles {
-		var there bool
-		if err := tx.QueryRowContext(ctx, `select exists (select from pg_roles where rolname = $1)`, r).Scan(&there); err != nil {
-			return nil, fmt.Errorf("looking for role %s: %w", r, err)
-		}
-		if !there {
-			missing = append(missing, r)
-		}
-	}
+	missing, demanded, err := roles(ctx, tx)
 	switch {
+	case err != nil:
+		return nil, err
+	case len(demanded) > 0:
+		say("roles", "wrong", "%s may not make the roles, or may not give functions to them; have an administrator run: %s", role, strings.Join(demanded, " "))
 	case len(missing) == 0:
 		say("roles", "ok", "the group roles are there")
-	case createRole || super:
-		say("roles", "ok", "%s are made", strings.Join(missing, ", "))
 	default:
-		var lines []string
-		for _, r := range missing {
-			lines = append(lines, "create role "+r+" nologin;")
-		}
-		say("roles", "wrong", "%s may not create roles; have an administrator run: %s", role, strings.Join(lines, " "))
+		say("roles", "ok", "%s are made", strings.Join(missing, ", "))
 	}
 	if super {
 		say("role", "note", "%s is a superuser; a plain owner of the database is enough, and is what backups should use", role)
@@ -125,4 +118,33 @@ func Check(ctx context.Context, url string) (found []Finding, err error) {
 		say("sessions", "note", "%d other connections are open to this database; the tables are new, so none of them waits", otherSessions)
 	}
 	return found, nil
+}
+
+// roles are the group roles that are missing, and the statements that an administrator has to run because this role may
+// not: the first file's own rules, asked for without changing anything.
+func roles(ctx context.Context, db asker) (missing, demanded []string, err error) {
+	var grants []string
+	for _, r := range groupRoles {
+		var there, make, owns bool
+		var who string
+		err := db.QueryRowContext(ctx, `select g.oid is not null, me.rolsuper or me.rolcreaterole, quote_ident(me.rolname),
+				case when me.rolsuper then true
+					when g.oid is null then me.rolcreaterole
+					when current_setting('server_version_num')::int >= 160000 then pg_has_role(me.oid, g.oid, 'set') or pg_has_role(me.oid, g.oid, 'member with admin option')
+					else me.rolcreaterole or pg_has_role(me.oid, g.oid, 'member') end
+			from pg_roles me left join pg_roles g on g.rolname = $1 where me.rolname = current_user`, r).Scan(&there, &make, &who, &owns)
+		if err != nil {
+			return nil, nil, fmt.Errorf("looking for role %s: %w", r, err)
+		}
+		if !there {
+			missing = append(missing, r)
+			if !make {
+				demanded = append(demanded, "create role "+r+" nologin;")
+			}
+		}
+		if !owns && slices.Contains(functionOwners, r) {
+			grants = append(grants, "grant "+r+" to "+who+";")
+		}
+	}
+	return missing, append(demanded, grants...), nil
 }

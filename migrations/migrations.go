@@ -117,6 +117,9 @@ func Up(ctx context.Context, url string, o Options) (r Report, err error) {
 	if err := fit(ctx, db); err != nil {
 		return r, err
 	}
+	if err := mayMakeRoles(ctx, db); err != nil {
+		return r, err
+	}
 	// goose makes its version table before the first file, and that needs the schema.
 	if _, err := db.ExecContext(ctx, `create schema if not exists portalgate`); err != nil {
 		return r, fmt.Errorf("making schema portalgate: %w", said(err))
@@ -147,6 +150,23 @@ func Up(ctx context.Context, url string, o Options) (r Report, err error) {
 		}
 	}
 	return r, nil
+}
+
+// mayMakeRoles refuses before anything is made what the first file would refuse when half is there.
+func mayMakeRoles(ctx context.Context, db asker) error {
+	at, err := applied(ctx, db)
+	if err != nil || at > 0 {
+		return err
+	}
+	var create bool
+	if err := db.QueryRowContext(ctx, `select has_database_privilege(current_database(), 'create')`).Scan(&create); err != nil || !create {
+		return err // the server says what is missing in its own words
+	}
+	_, demanded, err := roles(ctx, db)
+	if err == nil && len(demanded) > 0 {
+		err = unfit("0001_roles.sql: this role may not make the roles that are missing, or may not give functions to them; have an administrator run: " + strings.Join(demanded, " "))
+	}
+	return err
 }
 
 // asker is a database or a transaction.

@@ -54,13 +54,23 @@ func TestRolesAreMadeOnceForAllDatabasesOfACluster(t *testing.T) {
 	if len(statements) != 3 || !strings.HasPrefix(statements[0], "grant portalgate_directory to other") {
 		t.Errorf("with the roles there: %q", statements)
 	}
+	if s := said(t, pg.URL("two", "other")); !strings.Contains(s, "wrong roles: ") || !strings.Contains(s, strings.Join(statements, "; ")) {
+		t.Errorf("the check says nothing of %q:\n%s", statements, s)
+	}
+	var left int
+	if err := connect(t, pg.URL("two", "postgres")).QueryRow(t.Context(), `select count(*) from pg_namespace where nspname = 'portalgate'`).Scan(&left); err != nil || left > 0 {
+		t.Errorf("a migration that was refused leaves a schema: %v", err)
+	}
 	exec(statements...)
+	if s := said(t, pg.URL("two", "other")); strings.Contains(s, "wrong ") {
+		t.Errorf("the check, as a member:\n%s", s)
+	}
 	if _, err := migrations.Up(t.Context(), pg.URL("two", "other"), migrations.Options{}); err != nil {
 		t.Fatal("as a member: ", err)
 	}
 
 	// A role that may make roles meets those that are there, and others that are being made at the same moment.
-	exec(`drop database one`, `drop database two`)
+	exec(`drop database one`, `drop database two with (force)`)
 	for range 2 {
 		exec("drop role " + strings.Join(migrations.GroupRoles, ", "))
 		names := []string{"a", "b", "c"}

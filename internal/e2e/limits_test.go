@@ -172,6 +172,9 @@ func TestAnOperatorFindsOutWhoIsStoppedByWhichRuleAndHelps(t *testing.T) {
 				"helps: portalgate user unlock --tenant "+slug+" --email bob@buyer.example", "tell them: After several wrong passwords")
 			has(t, as(t, append([]string{"limits", "list"}, more...)...), "bob@buyer.example: sign-in pauses")
 		}
+		if log := strings.ToLower(one.said()); strings.Contains(log, "bob@buyer") || strings.Contains(log, "bob%40buyer") {
+			t.Error("the log has the address that was asked about")
+		}
 		has(t, as(t, "why", "bob@buyer.example"), "no gateway was asked: this is what the database knows")
 		has(t, as(t, "limits", "clear", "--tenant", slug, "--email", "bob@buyer.example"), "is forgotten")
 		has(t, as(t, "why", "bob@buyer.example", "--admin", one.admin()), "note", "is in order")
@@ -193,6 +196,8 @@ func TestAnOperatorFindsOutWhoIsStoppedByWhichRuleAndHelps(t *testing.T) {
 			"why " + reference:                       "name one with --admin",
 			"why ann@buyer.example --tenant nowhere": `there is no tenant "nowhere"`,
 			"why 127.0.0.1 --admin localhost:1":      "the gateway at localhost:1",
+			"why 127.0.0.1 --admin nonsense":         `"nonsense" is no admin endpoint`,
+			"why 127.0.0.1":                          "what stands in the way of a network is known to the gateways alone",
 			"why 127.0.0.1 --tenant nowhere --admin " + one.admin():                           `there is no tenant "nowhere"`,
 			"limits clear --tenant " + slug:                                                   "give --network or --email",
 			"limits clear --network 127.0.0.1":                                                "give --tenant",
@@ -217,7 +222,7 @@ func TestAnOperatorFindsOutWhoIsStoppedByWhichRuleAndHelps(t *testing.T) {
 			want               int
 		}{
 			{"GET", "/portalgate/limits/clear", "", 405}, {"POST", "/portalgate/limits/clear", "text/plain", 415}, {"POST", "/portalgate/limits/clear", "application/x-www-form-urlencoded", 415},
-			{"POST", "/portalgate/why", "application/json", 405}, {"POST", "/portalgate/limits/clear", "application/json", 200},
+			{"GET", "/portalgate/why?q=bob@buyer.example", "", 405}, {"POST", "/portalgate/why", "text/plain", 415}, {"POST", "/portalgate/limits/clear", "application/json", 200},
 		} {
 			req, err := http.NewRequest(r.method, "http://127.0.0.1"+r.path, strings.NewReader(order))
 			if err != nil {

@@ -194,6 +194,7 @@ func TestABadConfigurationIsRefusedAndTheOneBeforeGoesOn(t *testing.T) {
 		{"a misspelt option", g.text("answer_afer 1s"), `did you mean "answer_after"`},
 		{"a value out of its bounds", g.text("assertion_audience bad\n\t\thashing_slots 1000"), "hashing_slots: 1000 is not between 1 and 256"},
 		{"a role that could cross tenants", strings.Replace(changed, "{env.PORTALGATE_DATABASE_URL}", g.site.house.DB.RootURL, 1), "is a superuser and would see every tenant"},
+		{"a database that does not answer", strings.Replace(changed, "{env.PORTALGATE_DATABASE_URL}", "postgres://app@127.0.0.1:1/portalgate", 1), "does not answer, while that of the configuration that runs does"},
 		{"somebody else's keyring", strings.Replace(changed, "{env.PORTALGATE_KEYRING}", otherKeys(t, nil), 1), "this database was written with it"},
 		{"a port that is taken", changed + "\nhttp://:" + fmt.Sprint(taken.Addr().(*net.TCPAddr).Port) + " {\n\tbind 127.0.0.1\n\trespond ok\n}\n", "address already in use"},
 	} {
@@ -208,6 +209,29 @@ func TestABadConfigurationIsRefusedAndTheOneBeforeGoesOn(t *testing.T) {
 		}
 	}
 	g.ends(t)
+}
+
+// In an outage a configuration is as good as the one before it, which cannot be served either.
+func TestAReloadInAnOutageOfTheDatabaseIsTaken(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	proxy, address := testenv.ProxyPostgres(t, s.database)
+	s.database, s.global = address, "assertion_audience first"
+	s.raw.Answer(switching)
+	g := &settled{gateway: s.start(t)}
+	g.ann = g.signedIn(t)
+	g.audience(t)
+	proxy.Cut()
+	for i, text := range []string{g.text("assertion_audience second"), strings.Replace(g.text("assertion_audience third"), "{env.PORTALGATE_DATABASE_URL}", "postgres://app@127.0.0.1:1/portalgate", 1)} {
+		if said, ok := ways[1].give(t, g, text); !ok {
+			t.Errorf("reload %d: %s", i, said)
+		}
+	}
+	// The last of them is shut and says so, and nothing that contradicts it.
+	after := g.said()
+	if i := strings.LastIndex(after, "the gate stays shut until it does"); i < 0 || strings.Contains(after[i:], "signed-in people go on") {
+		t.Errorf("said %s", after)
+	}
 }
 
 // listeners is how many sockets of this machine accept connections at a port of 127.0.0.1.

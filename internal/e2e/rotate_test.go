@@ -254,3 +254,27 @@ func TestKeysAreRotatedUnderLoadOnTwoGatewaysAndNobodyIsSignedOut(t *testing.T) 
 		t.Errorf("%d sessions have ended", ended)
 	}
 }
+
+// Another keyring in the file's place, as after a mix-up of two installations: nobody notices, and the log says it once.
+func TestAForeignKeyringUnderARunningGatewayIsNotRead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	g := s.start(t)
+	ann := g.signedIn(t)
+	if err := os.Rename(otherKeys(t, nil), s.keyring); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t)
+	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","kid":"access-unknown","typ":"at+jwt"}`))
+	c.Jar.SetCookies(address(t, g), []*http.Cookie{{Name: "portalgate", Value: head + ".e30.c2ln", Path: "/"}})
+	if got := status(t, c, g.url("/orders")); got != http.StatusUnauthorized { // which has the file looked into
+		t.Errorf("a token of an unknown key is answered %d", got)
+	}
+	if got := status(t, ann, g.url("/orders")); got != http.StatusOK {
+		t.Errorf("somebody signed in is answered %d", got)
+	}
+	if res := g.try(t, client(t), "bob@buyer.example", testenv.Password); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("the right password is answered %s", res.Status)
+	}
+	g.until(t, "line in the log", func() bool { return strings.Contains(g.said(), "the keys already loaded go on") })
+}

@@ -77,6 +77,8 @@ type Keyring struct {
 	read [sha256.Size]byte // digest of the file as last read; under mu
 	turn atomic.Uint64
 
+	bound atomic.Bool // a database is written with these keys
+
 	mu       sync.Mutex  // one reading at a time
 	seen     os.FileInfo // the file when it was last looked into
 	looked   time.Time   // when a forgery last had that done
@@ -146,6 +148,9 @@ func (k *Keyring) reload() error {
 		return err
 	}
 	if sum := sha256.Sum256(b); sum != k.read {
+		if err := k.continues(set, time.Now()); err != nil {
+			return err
+		}
 		k.read = sum
 		k.set.Store(set)
 		k.turn.Add(1)

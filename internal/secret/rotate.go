@@ -63,6 +63,7 @@ func Rotate(b []byte, r Rotation, now time.Time) (out []byte, made []string, err
 	if r.Leak {
 		from = now
 	}
+	past := now.UTC().Truncate(time.Second).Add(-time.Second)
 	for _, p := range wanted {
 		for i := range f.Keys {
 			k := &f.Keys[i]
@@ -71,6 +72,11 @@ func Rotate(b []byte, r Rotation, now time.Time) (out []byte, made []string, err
 			}
 			if !r.Leak && k.UseFrom.After(now) {
 				return nil, nil, fmt.Errorf("key %s comes into use at %s and no other is needed before; `--now` is for a leak", k.ID, k.UseFrom.Format(time.RFC3339))
+			}
+			// One that waits for its turn has leaked with the file, and must not come after the new one. It is not taken
+			// out: the database may know it, and a gateway whose clock is ahead may have used it.
+			if r.Leak && k.UseFrom.After(past) {
+				k.UseFrom = past
 			}
 			end := from.Add(outlives[p])
 			switch {

@@ -154,3 +154,48 @@ func TestParallelRotationsLoseNoKey(t *testing.T) {
 		t.Errorf("the file is %v: %v", info.Mode(), err)
 	}
 }
+
+// What waits for its turn when the file leaks has leaked with it.
+func TestAfterALeakNoOlderKeyComesIntoUseAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC().Truncate(time.Second)
+	for _, after := range []time.Duration{0, time.Second, 5 * time.Minute, UseDelay} {
+		path := madeKeyring(t, now.Add(-time.Hour))
+		waiting, err := RotateFile(path, Rotation{}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := now.Add(UseDelay) // a clock that is ahead has used it
+		sealed, err := ring.Seal([]byte("kept"), Place{Tenant: "t", Table: "x", Column: "y", Row: "z"}, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leak := now.Add(after)
+		made, err := RotateFile(path, Rotation{Leak: true}, leak)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ring.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		for _, later := range []time.Duration{0, time.Second, UseDelay, UseDelay + time.Minute, 100 * 24 * time.Hour} {
+			for i, p := range purposes {
+				if got := ring.set.Load().current(p, leak.Add(later)).ID; got != made[i] {
+					t.Errorf("%s after a rotation and %s after the leak %s is used, not %s", after, later, got, made[i])
+				}
+			}
+		}
+		for _, id := range waiting {
+			if ring.set.Load().byID[id] == nil {
+				t.Errorf("%s is gone, and the database may know it", id)
+			}
+		}
+		if b, err := ring.Unseal(sealed, Place{Tenant: "t", Table: "x", Column: "y", Row: "z"}, leak); err != nil || string(b) != "kept" {
+			t.Errorf("what was sealed with a key that lost its turn: %q, %v", b, err)
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -56,12 +55,12 @@ func Open(address string, o Options) (*Store, error) {
 	if m := cfg.ConnConfig.DefaultQueryExecMode; m == pgx.QueryExecModeSimpleProtocol {
 		return nil, errors.New("the database's address asks for the simple protocol, in which parameters become text of the statement; leave default_query_exec_mode out")
 	}
+	cfg.ConnConfig.ConnectTimeout = o.Wait
 	if err := encrypted(cfg.ConnConfig, o.Plaintext); err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = int32(o.MaxConns)
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = o.Wait
 	p := cfg.ConnConfig.RuntimeParams
 	p["application_name"] = orElse(o.Name, "portalgate")
 	p["statement_timeout"] = "5000"
@@ -95,58 +94,10 @@ func scrubbed(err error, address string) error {
 	if i := strings.Index(text, "`: "); i >= 0 && strings.Contains(text[:i], "cannot parse") {
 		text = "cannot parse it: " + text[i+3:]
 	}
+	if strings.Contains(text, "invalid URL escape") || strings.Contains(text, "invalid port") {
+		text += " (what is special in a password is percent-encoded: % as %25, @ as %40, / as %2F, : as %3A)"
+	}
 	return errors.New(text)
-}
-
-// encrypted refuses a connection that leaves the machine without TLS (CFG-02).
-func encrypted(c *pgx.ConnConfig, plaintext []netip.Prefix) error {
-	hosts := []struct {
-		host string
-		tls  bool
-	}{{c.Host, c.TLSConfig != nil}}
-	for _, f := range c.Fallbacks {
-		hosts = append(hosts, struct {
-			host string
-			tls  bool
-		}{f.Host, f.TLSConfig != nil})
-	}
-	for _, h := range hosts {
-		if h.tls || LocalHost(h.host, plaintext) {
-			continue
-		}
-		return fmt.Errorf("the connection to the database at %s could be without TLS; add sslmode=verify-full to its address, or name the network with `plaintext_network`", h.host)
-	}
-	return nil
-}
-
-// LocalHost says whether a host is this machine, or lies in one of the networks that the operator excepted by name.
-func LocalHost(host string, except []netip.Prefix) bool {
-	if host == "" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	if err != nil {
-		ips, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
-		if err != nil || len(ips) == 0 || len(except) == 0 {
-			return false
-		}
-		for _, ip := range ips {
-			if !within(ip.Unmap(), except) {
-				return false
-			}
-		}
-		return true
-	}
-	return addr.Unmap().IsLoopback() || within(addr.Unmap(), except)
-}
-
-func within(addr netip.Addr, nets []netip.Prefix) bool {
-	for _, n := range nets {
-		if n.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 // WithLockout is the same store, over the same connections, with another schedule of the lock-out.
