@@ -140,6 +140,9 @@ func block(d *caddyfile.Dispenser, where string, at noting, options map[string]o
 		name := d.Val()
 		read, ok := options[name]
 		if !ok {
+			if elsewhere := belongs(where, name, options); elsewhere != "" {
+				return d.Errf("%q belongs into %s", name, elsewhere)
+			}
 			known := slices.Sorted(maps.Keys(options))
 			if near := nearest(name, known); near != "" {
 				return d.Errf("%s has no option %q; did you mean %q?", where, name, near)
@@ -277,6 +280,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("portalgate takes a block in the global options, not %q", d.Val())
 	}
+	return block(d, "portalgate", at, a.options(at))
+}
+
+func (a *App) options(at noting) map[string]option {
 	lives := func(to func(*SessionLives) *caddy.Duration) option {
 		return func(d *caddyfile.Dispenser) error {
 			if a.Sessions == nil {
@@ -285,7 +292,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return duration(to(a.Sessions))(d)
 		}
 	}
-	return block(d, "portalgate", at, map[string]option{
+	return map[string]option{
 		"database": with(one(&a.Database), sub("database", at, map[string]option{
 			"connections":       number(&a.DatabaseConnections),
 			"plaintext_network": many(&a.PlaintextNetworks),
@@ -336,7 +343,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		},
 		"mail": mailOption(&a.Mail, at),
 		"sms":  smsOption(&a.SMS, at),
-	})
+	}
 }
 
 // parseDirective reads the directive.
@@ -368,7 +375,11 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("portalgate takes a block, not %q", d.Val())
 	}
-	return block(d, "portalgate", at, map[string]option{
+	return block(d, "portalgate", at, h.options(at), "public", "require", "cross_site", "graphql")
+}
+
+func (h *Handler) options(at noting) map[string]option {
+	return map[string]option{
 		"public":         patterns(&h.Public),
 		"require":        requireOption(&h.RequireMFA, &h.RequireMFAWithin),
 		"graphql":        h.named(with(patterns(&h.GraphQL), sub("graphql", at, map[string]option{"allow": fields(&h.GraphQLAllow)}, "allow"))),
@@ -381,7 +392,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			h.CrossSite = append(h.CrossSite, CrossSite{Method: strings.ToUpper(args[0]), Path: args[1]})
 			return nil
 		},
-	}, "public", "require", "cross_site", "graphql")
+	}
 }
 
 var (

@@ -96,6 +96,9 @@ func mailQueue() *cobra.Command {
 	return c
 }
 
+// leaving is when a letter in the queue does so: a command knows the database, and not who sends.
+const leaving = "leaves within seconds where a gateway with a mail provider runs"
+
 func mailRetry() *cobra.Command {
 	var (
 		d          desk
@@ -125,7 +128,7 @@ func mailRetry() *cobra.Command {
 			return fmt.Errorf("no letter %s waits or could not be delivered; what was sent or dropped is erased", id)
 		}
 		return d.print(c, map[string]any{"tenant": tenant, "letters": n}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s on their way again, within seconds where a gateway runs\n", count(int(n), "letter"))
+			fmt.Fprintf(w, "%s in the queue again, and %s\n", count(int(n), "letter"), leaving)
 		})
 	})
 	c.Flags().StringVar(&tenant, "tenant", "", "slug of the tenant")

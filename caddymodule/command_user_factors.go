@@ -80,7 +80,7 @@ func userResetMFA() *cobra.Command {
 				return err
 			}
 			return d.print(c, map[string]any{"email": email, "tenant": p.tenant, "second_steps_removed": gone, "sessions_ended": ended}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s of %s taken away, %s ended; a notice is on its way to them\n", count(int(gone), "second step"), email, count(ended, "session"))
+				fmt.Fprintf(w, "%s of %s taken away, %s ended; a notice to them is queued\n", count(int(gone), "second step"), email, count(ended, "session"))
 				fmt.Fprintln(w, "at the next sign-in the password alone is asked; where a second step is required they are led through adding one")
 			})
 		})

@@ -93,7 +93,7 @@ func userInvite() *cobra.Command {
 				return explained(err)
 			}
 			return d.print(c, map[string]any{"id": id, "email": email, "tenant": p.tenant, "again": again}, func(w io.Writer) {
-				fmt.Fprintf(w, "an invitation to %s is on its way; its link works for 7 days\n", email)
+				fmt.Fprintf(w, "an invitation to %s is queued, and %s; its link works for 7 days\n", email, leaving)
 			})
 		})
 	d.flags(c, true, true)

@@ -53,7 +53,7 @@ func userRecover() *cobra.Command {
 				return err
 			}
 			return d.print(c, map[string]any{"email": email, "tenant": p.tenant, "mailed": true}, func(w io.Writer) {
-				fmt.Fprintf(w, "a link to a new password is on its way to %s; it works for an hour\n", email)
+				fmt.Fprintf(w, "a link to a new password is queued for %s, and %s; it works for an hour\n", email, leaving)
 			})
 		})
 	d.flags(c, true, true)

@@ -39,3 +39,18 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// belongs is the other one of our two blocks, when an option stands there.
+func belongs(where, name string, options map[string]option) string {
+	if where != "portalgate" {
+		return ""
+	}
+	if _, global := options["database"]; global {
+		if new(Handler).options(noting{})[name] != nil {
+			return "the `portalgate` of a site, and not into the global options"
+		}
+	} else if new(App).options(noting{})[name] != nil {
+		return "the `portalgate { … }` of the global options, and not into a site"
+	}
+	return ""
+}

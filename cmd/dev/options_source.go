@@ -54,8 +54,8 @@ type field struct {
 // The modules that are configured, in the order of the reference: the struct, the parser whose comment is the grammar,
 // and the method that reads it.
 var configured = []struct{ title, id, structure, grammar, parser string }{
-	{"Global option `portalgate`", "portalgate", "App", "parseGlobal", "App.UnmarshalCaddyfile"},
-	{"Directive `portalgate`", "http.handlers.portalgate", "Handler", "parseDirective", "Handler.UnmarshalCaddyfile"},
+	{"Global option `portalgate`", "portalgate", "App", "parseGlobal", "App.options"},
+	{"Directive `portalgate`", "http.handlers.portalgate", "Handler", "parseDirective", "Handler.options"},
 	{"Directive `portalgate_mail_events`", "http.handlers.portalgate_mail_events", "MailEvents", "parseMailEvents", "MailEvents.UnmarshalCaddyfile"},
 	{"Matcher `portalgate`", "http.matchers.portalgate", "Matcher", "Matcher.UnmarshalCaddyfile", "Matcher.UnmarshalCaddyfile"},
 	{"Mail provider `smtp`", "portalgate.mail.smtp", "MailSMTP", "MailSMTP.UnmarshalCaddyfile", "MailSMTP.UnmarshalCaddyfile"},

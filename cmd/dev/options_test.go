@@ -116,13 +116,13 @@ func parseGlobal() {}
 // nothing
 func parseDirective() {}
 
-func (a *App) UnmarshalCaddyfile() error {
+func (a *App) options() error {
 	return block(map[string]option{"one": one(&a.One), "two": func() error {
 		a.Two = new(Below)
 		return block(map[string]option{"three": number(&a.Two.Three)})
 	}})
 }
-func (h *Handler) UnmarshalCaddyfile() error { return nil }
+func (h *Handler) options() error { return nil }
 func (m *Matcher) UnmarshalCaddyfile() error { return nil }
 func (p *Permission) UnmarshalCaddyfile() error { return nil }
 `

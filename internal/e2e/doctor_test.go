@@ -157,6 +157,11 @@ func TestTheDoctorNamesWhatIsWrongAndItsMend(t *testing.T) {
 		}
 	}
 
+	// What the command line names is what is looked at, whatever the configuration says.
+	if other := finish(t, s.environment(), "doctor", "--config", file, "--keyring", otherKeys(t, nil)); other.code == 0 || !strings.Contains(other.stdout, "other.json: key ") {
+		t.Errorf("with another keyring: %+v", other)
+	}
+
 	// An operator's login is no gateway's, and nobody is told to make it one.
 	desk := finish(t, []string{"PORTALGATE_DATABASE_URL=" + s.house.DB.OperatorURL, "PORTALGATE_KEYRING=" + s.keyring}, "doctor")
 	if desk.code != 0 || !strings.Contains(desk.stdout, "this login is an operator's; --config Caddyfile has that of the gateway judged") {
@@ -203,7 +208,7 @@ func TestTheDoctorNamesWhatIsWrongAndItsMend(t *testing.T) {
 		"addresses that triggers have passed over": {func(t *testing.T, s *site) { s.house.DB.Exec(t, `delete from portalgate.addresses`) }, true,
 			"people", []string{"cannot sign in, because the address was written while triggers were off; as the tables' owner: `begin; set local app.current_tenant_id = '", "update public.customer_users set email = email"}},
 		"somebody else's keyring": {func(t *testing.T, s *site) { s.keyring = otherKeys(t, nil) }, false,
-			"keyring", []string{"other.json: key ", "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"}},
+			"keyring", []string{"other.json: key ", "is missing from the keyring, and this database was written with it; so are 7 of the 7 keys that it knows; use the keyring that belongs to this database"}},
 		"no keyring": {func(t *testing.T, s *site) { s.keyring = "/nowhere/keyring.json" }, false,
 			"keyring", []string{"/nowhere/keyring.json: no such file; make one with `portalgate keys generate --out"}},
 		"no Redis there": {func(t *testing.T, s *site) { s.redis = "redis://:hunter2@127.0.0.1:1" }, false,

@@ -1,7 +1,6 @@
 package secret
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 )
@@ -19,7 +18,7 @@ func (k *Keyring) continues(next *keyset, now time.Time) error {
 	lost, first := 0, ""
 	for _, key := range loaded {
 		same := next.byID[key.ID]
-		if same != nil && same.Purpose == key.Purpose && bytes.Equal(same.raw(), key.raw()) || !key.VerifyUntil.IsZero() && !now.Before(key.VerifyUntil) {
+		if same != nil && same.Purpose == key.Purpose && Equal(same.raw(), key.raw()) || !key.VerifyUntil.IsZero() && !now.Before(key.VerifyUntil) {
 			continue
 		}
 		if lost++; lost == 1 {

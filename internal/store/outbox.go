@@ -210,11 +210,13 @@ func (x *Tx) Letters(ctx context.Context, state string, most int) ([]Queued, err
 	})
 }
 
-// RetryLetters lets letters that were put aside, or wait for their next try, leave now: one of them, or all.
+// RetryLetters lets letters that were put aside, or wait for their next try, leave now: one of them, or all. The letter of a
+// recovery waits for that, whatever anybody wishes.
 func (x *Tx) RetryLetters(ctx context.Context, id portal.LetterID, d Deed) (int64, error) {
 	tag, err := x.tx.Exec(ctx, `update portalgate.outbox o set state = 'waiting', done_at = null, tries = 0, next_try_at = $3, claimed_until = null
 		where tenant_id = $1 and ($2::uuid is null or id = $2) and (state = 'failed' or state = 'waiting' and (claimed_until is null or claimed_until <= $3))
-		and not (state = 'failed' and once is not null and exists (select from portalgate.outbox w where w.tenant_id = o.tenant_id and w.kind = o.kind and w.once = o.once and w.state = 'waiting'))`,
+		and not (state = 'failed' and once is not null and exists (select from portalgate.outbox w where w.tenant_id = o.tenant_id and w.kind = o.kind and w.once = o.once and w.state = 'waiting'))
+		and not exists (select from portalgate.recoveries r where r.tenant_id = o.tenant_id and r.letter_id = o.id and r.ended_at is null and r.due_at > $3)`,
 		x.tenant, idOrNull(id), x.now)
 	if err != nil {
 		return 0, said(fmt.Errorf("sending letters again: %w", err))

@@ -41,7 +41,7 @@ func encrypted(c *pgx.ConnConfig, plaintext []netip.Prefix) error {
 // name, and no other, whatever a name stands for by then.
 func Sheltered(timeout time.Duration, except []netip.Prefix) func(ctx context.Context, network, address string) (net.Conn, error) {
 	d := &net.Dialer{Timeout: timeout, KeepAlive: 5 * time.Minute, Control: func(network, address string, _ syscall.RawConn) error {
-		if strings.HasPrefix(network, "unix") {
+		if strings.HasPrefix(network, "unix") || strings.HasPrefix(address, ":") { // no host at all is this machine
 			return nil
 		}
 		at, err := netip.ParseAddrPort(address)

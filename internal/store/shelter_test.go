@@ -49,6 +49,11 @@ func TestAConnectionWithoutTLSIsJudgedWhenItIsMade(t *testing.T) {
 		t.Fatalf("this machine: %v", err)
 	}
 	c.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // as a Cluster of one names itself
+	if c, err = dial(t.Context(), "tcp", ":"+port); err != nil {
+		t.Fatalf("no host: %v", err)
+	}
+	c.Close()
 	for _, far := range []string{"192.0.2.1:1", "[2001:db8::1]:1"} {
 		if c, err := dial(t.Context(), "tcp", far); err == nil || !strings.Contains(err.Error(), "outside of the networks") {
 			t.Errorf("%s: %v, %v", far, c, err)

@@ -94,7 +94,7 @@ func scrubbed(err error, address string) error {
 	if i := strings.Index(text, "`: "); i >= 0 && strings.Contains(text[:i], "cannot parse") {
 		text = "cannot parse it: " + text[i+3:]
 	}
-	if strings.Contains(text, "invalid URL escape") || strings.Contains(text, "invalid port") {
+	if strings.Contains(text, "invalid URL escape") {
 		text += " (what is special in a password is percent-encoded: % as %25, @ as %40, / as %2F, : as %3A)"
 	}
 	return errors.New(text)

@@ -154,15 +154,24 @@ func (s *Store) CheckKeys(ctx context.Context, have []KeyPrint) error {
 	for _, k := range have {
 		mine[k.ID] = k.Fingerprint
 	}
-	var all []error
+	var missing, other []string
 	for _, k := range known {
 		print, ok := mine[k.ID]
 		switch {
 		case !ok:
-			all = append(all, &KeysError{k.ID, "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"})
+			missing = append(missing, k.ID)
 		case string(print) != string(k.Fingerprint):
-			all = append(all, &KeysError{k.ID, "in the keyring is another key than the one of that name that this database was written with"})
+			other = append(other, k.ID)
 		}
+	}
+	var all []error
+	if n := len(missing); n == 1 {
+		all = append(all, &KeysError{missing[0], "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"})
+	} else if n > 1 {
+		all = append(all, &KeysError{missing[0], fmt.Sprintf("is missing from the keyring, and this database was written with it; so are %d of the %d keys that it knows; use the keyring that belongs to this database", n, len(known))})
+	}
+	for _, id := range other {
+		all = append(all, &KeysError{id, "in the keyring is another key than the one of that name that this database was written with"})
 	}
 	return errors.Join(all...)
 }
