@@ -236,7 +236,7 @@ func left(facts map[string]string) int {
 
 // provedMailbox notes that a mailbox was proved.
 func (s *Service) provedMailbox(ctx context.Context, x *store.Tx, c portal.Client, p *party, g *codeGuess, out *Outcome) error {
-	ok, err := x.PassChallenge(ctx, g.ch.ID, c.At.Add(time.Hour))
+	ok, err := x.PassChallenge(ctx, g.ch.ID, factor.Mailbox(g.p.email), c.At.Add(time.Hour))
 	if err != nil || !ok {
 		return errors.Join(err, errAgain)
 	}

@@ -126,6 +126,7 @@ type SettingUp struct {
 	Expires time.Time
 	Tries   int  // left of a code that was sent
 	Contact bool // it goes to a number that was typed, and another may be
+	Shown   bool // there is nothing left to ask: Confirm takes it as it is
 	Email   string
 }
 
@@ -143,6 +144,9 @@ func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		}
 		if !s.offers(t, p, m) {
 			return errNotOffered
+		}
+		if out.Shown, err = s.shownAlready(ctx, x, p, m); err != nil || out.Shown {
+			return err
 		}
 		have, err := s.held(t, p, k, c.At)
 		if err != nil {
@@ -191,12 +195,17 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		return out, err
 	}
 	var (
-		p     *party
-		ch    store.Challenge
-		state []byte
+		p        *party
+		ch       store.Challenge
+		state    []byte
+		enrolled factor.Enrolled
+		proved   bool
 	)
 	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
 		if p, err = s.mayAdd(ctx, x, t, c, h); err != nil {
+			return err
+		}
+		if proved, err = s.shownAlready(ctx, x, p, m); err != nil || proved {
 			return err
 		}
 		ch, err = x.SpendChallenge(ctx, p.digest, string(factor.PurposeEnrol), k)
@@ -211,7 +220,11 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	if err != nil {
 		return out, err
 	}
-	enrolled, err := m.Confirm(ctx, p.scene(t, factor.PurposeEnrol, c.At), state, answer)
+	if scene := p.scene(t, factor.PurposeEnrol, c.At); proved {
+		enrolled, err = m.(proving).Proved(scene)
+	} else {
+		enrolled, err = m.Confirm(ctx, scene, state, answer)
+	}
 	if err != nil {
 		return out, notEnrolled(m, err)
 	}
@@ -228,7 +241,12 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		if !s.offers(t, p, m) {
 			return errNotOffered
 		}
-		if ok, err := x.EndChallenge(ctx, ch.ID); err != nil || !ok {
+		if proved {
+			ok, err := s.shownAlready(ctx, x, p, m)
+			if err != nil || !ok {
+				return errors.Join(err, errStale)
+			}
+		} else if ok, err := x.EndChallenge(ctx, ch.ID); err != nil || !ok {
 			return errors.Join(err, input("code", "This was done already. Load the page again."))
 		}
 		first := len(p.usable) == 0
@@ -257,6 +275,20 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	}
 	s.Sessions.Forget(c.At, ended...)
 	return out, nil
+}
+
+// proving is a method of which a mailbox that was proved is enough.
+type proving interface {
+	Proved(s factor.Scene) (factor.Enrolled, error)
+}
+
+// shownAlready says whether a holder has shown all that this method would ask for at its set-up: where their mailbox was
+// proved just now, a second code to the same one would say no more.
+func (s *Service) shownAlready(ctx context.Context, x *store.Tx, p *party, m factor.Method) (bool, error) {
+	if _, ok := m.(proving); !ok {
+		return false, nil
+	}
+	return x.Passed(ctx, p.digest, string(factor.PurposeProve), factor.Mailbox(p.email))
 }
 
 // factFactor names the factor that a notice undoes; no mail says it.

@@ -322,7 +322,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 				}
 			}
 			if out.Step == portal.StepSecond || out.Step == portal.StepEnrol {
-				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal()})
+				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal()}, cookies.Attempt)
 			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}

@@ -183,7 +183,7 @@ func queries(t *testing.T) (out []query) {
 var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", "MFA", "RemoveHost", "RenameTenant", "Unsuppress", "Verify", "ownCompany", "put"}
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
-var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Deferred", "Departs", "Device", "EndChallenge", "FactorAt", "Factors", "ForgetAttempts", "ForgetDevices",
+var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Deferred", "Departs", "Device", "EndChallenge", "FactorAt", "Factors", "ForgetAttempts", "ForgetDevices", "HandChallenge",
 	"HeldBack", "Knock", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor", "PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh",
 	"SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepLetters", "SweepLockouts", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "done", "spend"}
 
