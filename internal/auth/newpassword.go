@@ -26,6 +26,9 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 	if err != nil {
 		return session.Grant{}, err
 	}
+	if next == current {
+		return session.Grant{}, errors.Join(input("password", publicSame), s.giveBack(ctx, t, c, &g))
+	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Verified: true, Shown: ses.AMR, Remember: ses.Remember}
 	out, err := s.replace(ctx, t, c, at, portal.Situation{MFA: portal.MFAOff}, opened, wanted)
 	if err != nil { // the current password was right: whatever went wrong was no guess

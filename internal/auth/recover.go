@@ -165,6 +165,9 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 		return errLink
 	}
 	wanted, err := s.judge(ctx, t, rows[0].User, next)
+	if err == nil {
+		err = s.other(ctx, wanted, closed(rows))
+	}
 	if err != nil {
 		return err
 	}
@@ -312,7 +315,7 @@ func (s *Service) shut(ctx context.Context, t *portal.Tenant, c portal.Client, r
 		if err := x.VoidTickets(ctx, users(rows), "", portal.PurposeVerify, portal.PurposeNewAddress); err != nil || !mailed {
 			return err
 		}
-		return s.post(ctx, x, t, portal.Letter{Kind: portal.LetterRecover, To: ticket.Email, Language: rows[0].User.Language, Facts: asked(c, nil)})
+		return s.post(ctx, x, t, portal.Letter{Kind: portal.LetterReopen, To: ticket.Email, Language: rows[0].User.Language, Facts: asked(c, nil)})
 	})
 	if err != nil {
 		return false, err
