@@ -70,9 +70,11 @@ func closed(rest, keyID string) *Secret {
 	return &Secret{Legacy: rest}
 }
 
-// Company finds a customer company by the ERP's code, or the tenant's own by none.
+// Company finds a customer company by the ERP's code, or the tenant's own by none. Where no code is written as it was typed,
+// one in capitals is meant, or in small letters.
 func (x *Tx) Company(ctx context.Context, code string) (id portal.CustomerID, err error) {
-	err = x.tx.QueryRow(ctx, `select id::text from public.customers where tenant_id = $1 and customer_code = $2 and deleted_at is null and coalesce(is_active, false) and coalesce(portal_enabled, false)`,
+	err = x.tx.QueryRow(ctx, `select id::text from public.customers where tenant_id = $1 and customer_code in ($2::text, upper($2::text), lower($2::text)) and deleted_at is null and coalesce(is_active, false) and coalesce(portal_enabled, false)
+		order by customer_code = $2::text desc, customer_code limit 1`,
 		x.tenant, orElse(code, ownCode)).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", ErrCustomer
