@@ -20,6 +20,7 @@ import (
 type Steps struct {
 	Have     []portal.Factor // the confirmed ones, the oldest first; backup codes are not among them
 	Codes    int             // backup codes left; -1: there are none
+	Sheet    portal.FactorID // that they are on
 	Offers   []Offer         // what may be added
 	Off      bool            // the tenant has switched second steps off
 	Required bool            // the tenant asks for one
@@ -55,7 +56,7 @@ func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		}
 		for _, f := range p.factors {
 			if n := left(f.Facts); n >= 0 {
-				out.Codes = n
+				out.Codes, out.Sheet = n, f.ID
 				continue
 			}
 			if f.ID != "" {
@@ -226,7 +227,7 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		enrolled, err = m.Confirm(ctx, scene, state, answer)
 	}
 	if err != nil {
-		return out, notEnrolled(m, err)
+		return out, notEnrolled(m, answer, err)
 	}
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -294,11 +295,11 @@ func (s *Service) shownAlready(ctx context.Context, x *store.Tx, p *party, m fac
 // factFactor names the factor that a notice undoes; no mail says it.
 const factFactor = "factor"
 
-func notEnrolled(m factor.Method, err error) error {
+func notEnrolled(m factor.Method, answer string, err error) error {
 	var drift *factor.DriftError
 	switch {
 	case errors.Is(err, factor.ErrInput):
-		return input("code", noCode(m))
+		return input("code", noCode(m, answer))
 	case errors.As(err, &drift):
 		return input("code", "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again.")
 	case errors.Is(err, factor.ErrUsed), errors.Is(err, factor.ErrWrong):
@@ -333,6 +334,9 @@ func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 		if err := errors.Join(x.PutHandle(ctx, f.User, e.Handle), x.Offer(ctx, f.User)); err != nil {
 			return "", err
 		}
+	}
+	if m.Traits().Along { // what it came along with, or took the place of, is what happened
+		return f.ID, nil
 	}
 	return f.ID, x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
 }

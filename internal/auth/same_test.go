@@ -32,7 +32,7 @@ func TestAPasswordThatWasShutIsNotChosenAgain(t *testing.T) {
 			return testenv.TokenIn(t, m[len(m)-1], "/auth/reset-password")
 		}
 		b.in(t, v.Email, testenv.Password)
-		open(h, &tenant, "203.0.113.8").in(t, v.Email, testenv.Password)
+		open(h, &tenant, "198.51.100.8").in(t, v.Email, testenv.Password)
 		token := disown()
 		if _, err := b.signIn(v.Email, testenv.Password); kind(t, err) != portal.ProblemCredentials {
 			t.Errorf("%s: the password that was shut: %v", v.Email, err)

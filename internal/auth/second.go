@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/factor"
@@ -82,10 +83,14 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 					q.Others = append(q.Others, Way{o.Kind(), o.Traits().Title})
 				}
 			}
-			if tr.Guessable {
-				if rest, err := x.CodeRest(ctx, p.email, p.known.ID); err != nil {
-					return err
-				} else if rest.After(c.At) {
+			rest, err := x.CodeRest(ctx, p.email, p.known.ID)
+			if err != nil {
+				return err
+			}
+			if rest.After(c.At) {
+				// Every kind of code rests with the others: none of them is a way on.
+				q.Others = slices.DeleteFunc(q.Others, func(o Way) bool { return s.method(o.Kind).Traits().Guessable })
+				if tr.Guessable {
 					q.Rests = rest
 				}
 			}
@@ -98,7 +103,7 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 		ch, err := x.Challenge(ctx, p.digest, string(purpose), kind)
 		if errors.Is(err, store.ErrNone) {
 			letter := portal.LetterCode
-			if !s.method(kind).Traits().ByMail {
+			if m := s.method(kind); m != nil && !m.Traits().ByMail {
 				letter = portal.LetterTextCode
 			}
 			_, q.Last, err = x.LettersSince(ctx, letter, p.user().ID, c.At.Add(-codesApart))
@@ -286,6 +291,14 @@ func wrongCode(m factor.Method) string {
 	return "This is not correct. Try again."
 }
 
+// usedCode is what somebody hears who types a code that was right once.
+func usedCode(m factor.Method) string {
+	if m.Traits().Along {
+		return "You have used this code already. Take the next one on your list."
+	}
+	return "This code was already used. Wait for the next one."
+}
+
 // overCode is what somebody hears at a set-up that takes no answer any more.
 func overCode(m factor.Method) string {
 	if m.Traits().Sent {
@@ -303,8 +316,10 @@ func lateCode(m factor.Method) string {
 }
 
 // noCode is what somebody hears of an answer that cannot be one.
-func noCode(m factor.Method) string {
+func noCode(m factor.Method, typed string) string {
 	switch tr := m.Traits(); {
+	case strings.TrimSpace(typed) == "" && tr.Guessable && !tr.Along:
+		return "Enter the 6 digits."
 	case tr.Sent:
 		return "Enter the whole code that we have sent. It has only digits."
 	case tr.Along:

@@ -287,7 +287,7 @@ func TestAnAddressChangesWhenTheNewMailboxIsProvedAndTheOldOneMayUndoIt(t *testi
 			t.Errorf("%s with the old password: %v", email, err)
 		}
 	}
-	again := one(t, h.Courier(t, tenant.ID), portal.LetterRecover)
+	again := one(t, h.Courier(t, tenant.ID), portal.LetterReopen)
 	if again.To != "ann@buyer.example" {
 		t.Fatalf("the way back goes to %s", again.To)
 	}
@@ -355,7 +355,7 @@ func TestThisWasNotMeTurnsEverybodyOut(t *testing.T) {
 			t.Errorf("%s with the old password: %v", name, err)
 		}
 	}
-	m := one(t, h.Courier(t, tenant.ID), portal.LetterRecover)
+	m := one(t, h.Courier(t, tenant.ID), portal.LetterReopen)
 	if err := h.Auth.Reset(t.Context(), &tenant, ann.client(), testenv.TokenIn(t, m, "/auth/reset-password"), fresh); err != nil {
 		t.Fatal(err)
 	}

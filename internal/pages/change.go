@@ -79,7 +79,7 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 		}
 		see(w, r, here+"?done=step-renamed")
 	case "regenerate":
-		codes, err := s.Auth.RenewCodes(r.Context(), v.Tenant, v.Client, ses)
+		codes, err := s.Auth.RenewCodes(r.Context(), v.Tenant, v.Client, ses, portal.FactorID(f["id"]))
 		if err != nil {
 			if p, ok := asProblem(err); ok && p.Kind == portal.ProblemInput {
 				return s.stepsRefused(w, r, v, h, to, nil, err)
