@@ -189,6 +189,8 @@ func (s *Site) nothingAsked(w http.ResponseWriter, r *http.Request, v Visit, h a
 			// Nothing that counts was shown, and nothing can be: whoever was sent here by a page that needs it would
 			// come back for ever.
 			to = s.Prefix + "/account/mfa" + onward(url.Values{"needed": {"1"}}, p.ReturnTo)
+		} else if to == "/" {
+			to = s.Prefix + "/account"
 		}
 		see(w, r, to)
 		return nil
