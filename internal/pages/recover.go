@@ -29,7 +29,7 @@ func (s *Site) noToken(w http.ResponseWriter, r *http.Request, v Visit) error {
 	if v.Wants != WantsPage {
 		return p
 	}
-	return s.render(w, r, v, p.Kind.Status(), "again", view{Title: "Open the link once more", Reference: s.refer(v, p)})
+	return s.render(w, r, v, p.Kind.Status(), "again", view{Title: "Open the link once more", Secret: true, Reference: s.refer(v, p)})
 }
 
 // link reads the token of a page's address: one, and of a form: the same.
