@@ -100,8 +100,12 @@ func (s *Service) ChooseCompany(ctx context.Context, t *portal.Tenant, c portal.
 		if !ok {
 			return input("id", "Choose one of the companies in the list.")
 		}
+		name := a.User.CustomerName
+		if a.User.OwnCompany {
+			name = t.Name
+		}
 		return x.Record(ctx, portal.Activity{Verb: portal.VerbCompanyChosen, User: user, Session: ses.ID, Addr: c.Addr, Agent: c.Agent, At: c.At,
-			Result: "ok", Facts: map[string]string{"company": a.User.CustomerCode}})
+			Result: "ok", Facts: map[string]string{"company": a.User.CustomerCode, "name": name}})
 	})
 	if err != nil {
 		return session.Grant{}, err

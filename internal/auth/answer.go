@@ -48,6 +48,7 @@ func (s *Service) Answer(ctx context.Context, t *portal.Tenant, c portal.Client,
 // codeGuess is an answer between its two transactions.
 type codeGuess struct {
 	p       *party
+	text    string
 	method  factor.Method
 	purpose factor.Purpose
 	mailbox bool // it proves a mailbox and is no second step
@@ -61,9 +62,9 @@ type codeGuess struct {
 // payCode is the first of the two: one try is paid before anything is checked, of the question and of the person's purse,
 // so that fifty parallel guesses cost fifty (RL-04).
 func (s *Service) payCode(ctx context.Context, t *portal.Tenant, c portal.Client, h Holder, in Answer) (*codeGuess, error) {
-	g := &codeGuess{}
+	g := &codeGuess{text: in.Text}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
-		*g = codeGuess{}
+		*g = codeGuess{text: in.Text}
 		if g.p, err = s.party(ctx, x, t, c, h); err != nil {
 			return err
 		}
@@ -123,9 +124,9 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 	case alarm != "":
 		answer.Public = "This passkey cannot be used: it looks as if it had been copied. Use another way, and ask for help."
 	case errors.Is(cause, factor.ErrInput):
-		return errors.Join(input("code", noCode(g.method)), s.refund(ctx, t, c, g))
+		return errors.Join(input("code", noCode(g.method, g.text)), s.refund(ctx, t, c, g))
 	case errors.Is(cause, factor.ErrUsed):
-		answer.Public = "This code was already used. Wait for the next one."
+		answer.Public = usedCode(g.method)
 	case errors.As(cause, &drift):
 		answer.Public = "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again."
 	case errors.Is(cause, factor.ErrWrong):
@@ -159,6 +160,9 @@ func (s *Service) failed(ctx context.Context, t *portal.Tenant, c portal.Client,
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
 		return g.p.rests(wait)
 	}
+	if g.paid && !g.method.Traits().Sent && g.try.Lockout.Failures == s.Policy.Lockout.Free { // of a code that was sent the page says so
+		answer.Public += " You can try once more; then codes are not taken for a while."
+	}
 	return answer
 }
 
@@ -172,7 +176,7 @@ func (s *Service) refund(ctx context.Context, t *portal.Tenant, c portal.Client,
 
 // passed is the second transaction after a right answer: it counts if nobody has used the state or the question since.
 func (s *Service) passed(ctx context.Context, t *portal.Tenant, c portal.Client, cookies session.Cookies, g *codeGuess, in Answer, right factor.Checked) (out Outcome, err error) {
-	used := &portal.Problem{Kind: portal.ProblemCredentials, Field: "code", Public: "This code was already used. Wait for the next one."}
+	used := &portal.Problem{Kind: portal.ProblemCredentials, Field: "code", Public: usedCode(g.method)}
 	previous, _ := s.Sessions.Current(ctx, t, cookies, c.At) // no session, or none that can be read now: nothing to end
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -236,7 +240,7 @@ func left(facts map[string]string) int {
 
 // provedMailbox notes that a mailbox was proved.
 func (s *Service) provedMailbox(ctx context.Context, x *store.Tx, c portal.Client, p *party, g *codeGuess, out *Outcome) error {
-	ok, err := x.PassChallenge(ctx, g.ch.ID, c.At.Add(time.Hour))
+	ok, err := x.PassChallenge(ctx, g.ch.ID, factor.Mailbox(g.p.email), c.At.Add(time.Hour))
 	if err != nil || !ok {
 		return errors.Join(err, errAgain)
 	}

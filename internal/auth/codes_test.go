@@ -412,8 +412,8 @@ func TestNoCodeIsSentThatWouldNotBeTaken(t *testing.T) {
 	tenant.MFA.EmailCodes = true
 	b := open(h, &tenant, "203.0.113.6")
 	b.in(t, "ann@buyer.example", testenv.Password)
-	b.prove(t)
-	h.Clock.Advance(2 * time.Minute)
+	h.Clock.Advance(portal.KnownFor) // a browser that was known for a week sets it up without proving the mailbox
+	b.in(t, "ann@buyer.example", testenv.Password)
 	begin := func() error {
 		_, err := h.Auth.Begin(t.Context(), &tenant, b.client(), b.holder(t), portal.FactorEmail, "")
 		return err

@@ -43,6 +43,8 @@ func (s *Service) depart(ctx context.Context, x *store.Tx, t *portal.Tenant, l l
 			return s.departRecovery(ctx, x, l, n)
 		}
 		return s.departRecover(ctx, x, l, n)
+	case portal.LetterReopen:
+		return s.departRecover(ctx, x, l, n)
 	case portal.LetterVerify:
 		return s.departVerify(ctx, x, t, l, n)
 	}

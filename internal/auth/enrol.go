@@ -20,6 +20,7 @@ import (
 type Steps struct {
 	Have     []portal.Factor // the confirmed ones, the oldest first; backup codes are not among them
 	Codes    int             // backup codes left; -1: there are none
+	Sheet    portal.FactorID // that they are on
 	Offers   []Offer         // what may be added
 	Off      bool            // the tenant has switched second steps off
 	Required bool            // the tenant asks for one
@@ -55,7 +56,7 @@ func (s *Service) Steps(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		}
 		for _, f := range p.factors {
 			if n := left(f.Facts); n >= 0 {
-				out.Codes = n
+				out.Codes, out.Sheet = n, f.ID
 				continue
 			}
 			if f.ID != "" {
@@ -126,6 +127,7 @@ type SettingUp struct {
 	Expires time.Time
 	Tries   int  // left of a code that was sent
 	Contact bool // it goes to a number that was typed, and another may be
+	Shown   bool // there is nothing left to ask: Confirm takes it as it is
 	Email   string
 }
 
@@ -144,6 +146,9 @@ func (s *Service) Begin(ctx context.Context, t *portal.Tenant, c portal.Client, 
 		}
 		if !s.offers(t, p, m) {
 			return errNotOffered
+		}
+		if out.Shown, err = s.shownAlready(ctx, x, p, m); err != nil || out.Shown {
+			return err
 		}
 		have, err := s.held(t, p, k, c.At)
 		if err != nil {
@@ -192,12 +197,17 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		return out, err
 	}
 	var (
-		p     *party
-		ch    store.Challenge
-		state []byte
+		p        *party
+		ch       store.Challenge
+		state    []byte
+		enrolled factor.Enrolled
+		proved   bool
 	)
 	err = s.within(ctx, t, c.At, func(x *store.Tx) (err error) {
 		if p, err = s.mayAdd(ctx, x, t, c, h); err != nil {
+			return err
+		}
+		if proved, err = s.shownAlready(ctx, x, p, m); err != nil || proved {
 			return err
 		}
 		ch, err = x.SpendChallenge(ctx, p.digest, string(factor.PurposeEnrol), k)
@@ -212,9 +222,13 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 	if err != nil {
 		return out, err
 	}
-	enrolled, err := m.Confirm(ctx, p.scene(t, factor.PurposeEnrol, c.At), state, answer)
+	if scene := p.scene(t, factor.PurposeEnrol, c.At); proved {
+		enrolled, err = m.(proving).Proved(scene)
+	} else {
+		enrolled, err = m.Confirm(ctx, scene, state, answer)
+	}
 	if err != nil {
-		return out, errors.Join(notEnrolled(m, err), s.notEnrolledIs(ctx, t, c, p, m, err))
+		return out, errors.Join(notEnrolled(m, answer, err), s.notEnrolledIs(ctx, t, c, p, m, err))
 	}
 	var ended []portal.SessionID
 	err = s.within(ctx, t, c.At, func(x *store.Tx) error {
@@ -229,7 +243,12 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 		if !s.offers(t, p, m) {
 			return errNotOffered
 		}
-		if ok, err := x.EndChallenge(ctx, ch.ID); err != nil || !ok {
+		if proved {
+			ok, err := s.shownAlready(ctx, x, p, m)
+			if err != nil || !ok {
+				return errors.Join(err, errStale)
+			}
+		} else if ok, err := x.EndChallenge(ctx, ch.ID); err != nil || !ok {
 			return errors.Join(err, input("code", "This was done already. Load the page again."))
 		}
 		first := len(p.usable) == 0
@@ -262,11 +281,25 @@ func (s *Service) Confirm(ctx context.Context, t *portal.Tenant, c portal.Client
 // factFirst marks the notice of a first factor, which undoes what was added from then on; no mail says it.
 const factFirst = "first"
 
-func notEnrolled(m factor.Method, err error) error {
+// proving is a method of which a mailbox that was proved is enough.
+type proving interface {
+	Proved(s factor.Scene) (factor.Enrolled, error)
+}
+
+// shownAlready says whether a holder has shown all that this method would ask for at its set-up: where their mailbox was
+// proved just now, a second code to the same one would say no more.
+func (s *Service) shownAlready(ctx context.Context, x *store.Tx, p *party, m factor.Method) (bool, error) {
+	if _, ok := m.(proving); !ok {
+		return false, nil
+	}
+	return x.Passed(ctx, p.digest, string(factor.PurposeProve), factor.Mailbox(p.email))
+}
+
+func notEnrolled(m factor.Method, answer string, err error) error {
 	var drift *factor.DriftError
 	switch {
 	case errors.Is(err, factor.ErrInput):
-		return input("code", noCode(m))
+		return input("code", noCode(m, answer))
 	case errors.As(err, &drift):
 		return input("code", "This code is not correct. The clock of your device seems to be wrong: set its time automatically, and try again.")
 	case errors.Is(err, factor.ErrUsed), errors.Is(err, factor.ErrWrong):
@@ -313,6 +346,9 @@ func (s *Service) add(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 		if err := errors.Join(x.PutHandle(ctx, f.User, e.Handle), x.Offer(ctx, f.User)); err != nil {
 			return err
 		}
+	}
+	if m.Traits().Along { // what it came along with, or took the place of, is what happened
+		return nil
 	}
 	return x.Record(ctx, portal.Activity{Verb: portal.VerbFactorAdded, User: f.User, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "ok", Facts: map[string]string{"method": string(m.Kind()), "name": f.Name}})
 }

@@ -259,7 +259,7 @@ func TestABackupCodeWorksOnceAndForItsOwnPerson(t *testing.T) {
 	if _, err := other.answer(t, portal.FactorBackup, codes[3]); kind(t, err) != portal.ProblemCredentials {
 		t.Errorf("a second time: %v", err)
 	}
-	made, err := h.Auth.RenewCodes(t.Context(), &tenant, b.client(), ses)
+	made, err := h.Auth.RenewCodes(t.Context(), &tenant, b.client(), ses, "")
 	if err != nil || len(made) != 8 {
 		t.Fatal(len(made), err)
 	}
@@ -270,7 +270,7 @@ func TestABackupCodeWorksOnceAndForItsOwnPerson(t *testing.T) {
 		}
 	}
 	h.Clock.Advance(portal.FreshFor + step)
-	if _, err := h.Auth.RenewCodes(t.Context(), &tenant, b.client(), ses); kind(t, err) != portal.ProblemMFARequired {
+	if _, err := h.Auth.RenewCodes(t.Context(), &tenant, b.client(), ses, ""); kind(t, err) != portal.ProblemMFARequired {
 		t.Errorf("new codes for a session that has shown nothing for ten minutes: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/store"
 )
 
 // product are words that stand on every page and are nobody's secret.
@@ -25,6 +26,31 @@ func PasswordMin(p portal.Policy, t *portal.Tenant) int {
 func Rules(p portal.Policy, t *portal.Tenant, u portal.User) password.Policy {
 	known := append([]string{u.Email, u.FirstName, u.LastName, u.Name(), t.Slug, t.Name}, t.Hosts...)
 	return password.Policy{Min: PasswordMin(p, t), Max: p.PasswordMax, Score: p.PasswordScore, Context: append(known, product...)}
+}
+
+const publicSame = "Choose a password other than the one you had."
+
+// other refuses a password that opens one of these rows already.
+func (s *Service) other(ctx context.Context, wanted password.Prepared, rows []store.Account) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	same, _, err := s.check(ctx, &guess{typed: wanted, accounts: rows})
+	if err == nil && len(same) > 0 {
+		err = input("password", publicSame)
+	}
+	return troubled(err)
+}
+
+// closed are the rows whose password was shut, as they were before.
+func closed(rows []store.Account) (out []store.Account) {
+	for _, a := range rows {
+		if a.Secret.Closed != nil {
+			a.Secret = *a.Secret.Closed
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // judge says whether a text may become a password. The same rules stand at every door: a change, the end of a temporary

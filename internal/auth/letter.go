@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/portal"
@@ -20,7 +21,7 @@ const (
 )
 
 // urgent are the letters that somebody waits for.
-var urgent = map[portal.LetterKind]bool{portal.LetterVerify: true, portal.LetterRecover: true, portal.LetterNewAddress: true, portal.LetterPaused: true}
+var urgent = map[portal.LetterKind]bool{portal.LetterVerify: true, portal.LetterRecover: true, portal.LetterReopen: true, portal.LetterNewAddress: true, portal.LetterPaused: true}
 
 // letterPlace is where a sealed part of a letter stands.
 func letterPlace(t portal.TenantID, column string, id portal.LetterID) secret.Place {
@@ -70,17 +71,29 @@ func (s *Service) post(ctx context.Context, x *store.Tx, t *portal.Tenant, l por
 	return x.Post(ctx, q)
 }
 
-// notify tells a person about their account, at the address that the row has, at most once an hour of a kind: what comes
-// meanwhile is counted into the next one. The notice of a first factor is counted into none but its like: it undoes what was
-// added, and whoever adds one would only have to see to it that another notice waits.
+// atOnce says of which notices each leaves by itself: what takes something away, or lets somebody in who has nothing else to
+// show. None waits behind another, and none is counted into one that says something else.
+func atOnce(kind portal.LetterKind, what string) bool {
+	return kind == portal.LetterReset || strings.HasSuffix(what, "_off") || strings.HasSuffix(what, "_removed") || strings.HasPrefix(what, "code_used")
+}
+
+// notify tells a person about their account, at the address that the row has, of the same at most once an hour: what comes
+// meanwhile is counted into the next one, which says what it was. The notice of a first factor is counted into none but its like: it
+// undoes what was added, and whoever adds one would only have to see to it that another notice waits.
 func (s *Service) notify(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, u portal.User, kind portal.LetterKind, facts map[string]string) error {
 	to, err := portal.ParseEmail(u.Email)
 	if err != nil {
 		return nil // the ERP may have anything there; nobody can be told
 	}
 	once := string(u.ID)
+	if what := facts["what"]; what != "" {
+		once += " " + what
+	}
 	if facts[factFirst] != "" {
 		once += " " + factFirst
+	}
+	if atOnce(kind, facts["what"]) {
+		once = ""
 	}
 	return s.post(ctx, x, t, portal.Letter{Kind: kind, User: u.ID, To: to, Language: u.Language, Once: once, Facts: asked(c, facts)})
 }

@@ -37,8 +37,13 @@ func (p *party) factor(id portal.FactorID) (store.Factor, bool) {
 	return p.factors[i], true
 }
 
-// RenewCodes makes new backup codes; the old ones stop working.
-func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session) (codes []string, err error) {
+// NoSheet stands where there are no backup codes yet.
+const NoSheet portal.FactorID = "none"
+
+// RenewCodes makes new backup codes; the old ones stop working. instead is the sheet that they take the place of, or
+// NoSheet, as the page had it; empty: whichever it is. A form that is sent again makes no other set: who has saved the first
+// would hold codes that open nothing.
+func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Client, ses portal.Session, instead portal.FactorID) (codes []string, err error) {
 	m := s.method(portal.FactorBackup)
 	if m == nil {
 		return nil, errNotOffered
@@ -52,6 +57,9 @@ func (s *Service) RenewCodes(ctx context.Context, t *portal.Tenant, c portal.Cli
 			if f.Kind == portal.FactorBackup {
 				old = append(old, f.ID)
 			}
+		}
+		if instead != "" && instead != NoSheet && !slices.Contains(old, instead) || instead == NoSheet && len(old) > 0 {
+			return input("action", "You have made new codes already. Make new ones once more if you have not saved them.")
 		}
 		if _, err := x.DropFactors(ctx, old); err != nil {
 			return err

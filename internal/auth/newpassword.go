@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/portalgate/portalgate/internal/password"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -25,6 +26,9 @@ func (s *Service) ChangePassword(ctx context.Context, t *portal.Tenant, c portal
 	})
 	if err != nil {
 		return session.Grant{}, err
+	}
+	if next == current {
+		return session.Grant{}, errors.Join(input("password", publicSame), s.giveBack(ctx, t, c, &g))
 	}
 	at := portal.Attempt{Tenant: t.ID, Users: ses.Choices, Verified: true, Shown: ses.AMR, Remember: ses.Remember}
 	out, err := s.replace(ctx, t, c, at, portal.Situation{MFA: portal.MFAOff}, opened, wanted, &ses)
@@ -63,7 +67,7 @@ func (s *Service) reprove(ctx context.Context, t *portal.Tenant, c portal.Client
 	}
 	hold := func(err error) error { return &Held{Err: troubled(err), Release: s.release(c.At)} }
 	if g.try.Resting {
-		return nil, guess{}, hold(s.pause(t, c, &g))
+		return nil, guess{}, hold(paused(s.pause(t, c, &g)))
 	}
 	g.accounts = rows
 	opened, _, err := s.check(ctx, &g)
@@ -74,11 +78,26 @@ func (s *Service) reprove(ctx context.Context, t *portal.Tenant, c portal.Client
 		err := s.refuse(ctx, t, c, &g)
 		var p *portal.Problem
 		if errors.As(err, &p) && p.Kind == portal.ProblemCredentials {
-			err = &portal.Problem{Kind: portal.ProblemCredentials, Field: "current_password", Public: "The current password is not correct."}
+			said := "The current password is not correct."
+			if strings.HasSuffix(p.Public, publicLast) {
+				said += " One more that is wrong, and it is not taken for a while."
+			}
+			err = &portal.Problem{Kind: portal.ProblemCredentials, Field: "current_password", Public: said}
 		}
-		return nil, guess{}, hold(err)
+		return nil, guess{}, hold(paused(err))
 	}
 	return opened, g, nil
+}
+
+// paused is a rest as somebody hears of it who is signed in: nothing of theirs rests but the password.
+func paused(err error) error {
+	var p *portal.Problem
+	if errors.As(err, &p) && p.Rule == RuleLockout {
+		q := *p
+		q.Public = "There were several tries with a password that is not right, so it is not taken for a while. You stay signed in."
+		return &q
+	}
+	return err
 }
 
 // rows reads the rows of a person, the first of them first, as many as a password is tried on. One address is one

@@ -316,7 +316,8 @@ func (s *Service) sealFactor(t portal.TenantID, f *store.Factor, state []byte, n
 	return err
 }
 
-// put stores a question, and lets a code that belongs to it travel. It returns how many answers may be tried.
+// put stores a question, and lets a code that belongs to it travel, in one transaction. Each code is a letter of its own: of
+// two that wait only the newer is good, and it is the one that must arrive. It returns how many answers may be tried.
 func (s *Service) put(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, holder []byte, purpose factor.Purpose, m factor.Method, ch factor.Challenge) (int, error) {
 	if ch.State == nil {
 		return ch.Tries, nil
@@ -334,15 +335,19 @@ func (s *Service) put(ctx context.Context, x *store.Tx, t *portal.Tenant, c port
 			// It would arrive and not be taken, and put off the moment from when on one is.
 			return 0, &portal.Problem{Kind: portal.ProblemLimit, Public: "Too many codes were wrong. Wait some minutes before you ask for another.", RetryAfter: before.ExpiresAt.Sub(c.At), Rule: RuleCodes}
 		}
-	}
-	// Whoever sees what an app is set up with need not guess its codes, and begins anew as often as they like.
-	seen := purpose == factor.PurposeEnrol && ch.Letter == nil
-	if ch.Letter != nil { // first: where no code leaves, the one that was sent before stays good
-		if err := s.dispatch(ctx, x, t, c, p, *ch.Letter, c.At.Add(ch.Life)); err != nil {
+		if err := s.mayDispatch(ctx, x, c, p, ch.Letter.Kind); err != nil {
 			return 0, err
 		}
 	}
-	return x.PutChallenge(ctx, row, m.Traits().Guessable && !seen)
+	// Whoever sees what an app is set up with need not guess its codes, and begins anew as often as they like.
+	seen := purpose == factor.PurposeEnrol && ch.Letter == nil
+	left, err := x.PutChallenge(ctx, row, m.Traits().Guessable && !seen)
+	if err != nil || ch.Letter == nil {
+		return left, err
+	}
+	u := p.user()
+	return left, s.post(ctx, x, t, portal.Letter{Kind: ch.Letter.Kind, User: u.ID, To: portal.Email(ch.Letter.To), Language: u.Language, Expires: row.ExpiresAt,
+		Facts: asked(c, map[string]string{"code": ch.Letter.Code})})
 }
 
 // What a person may have sent in codes (OOB-05).
@@ -351,11 +356,10 @@ const (
 	codesAHour = 5
 )
 
-// dispatch posts a code, in the transaction in which it is asked for. Each code is a letter of its own: of two that wait
-// only the newer is good, and it is the one that must arrive.
-func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, p *party, code factor.Code, until time.Time) error {
-	u := p.user()
-	n, last, err := x.LettersSince(ctx, code.Kind, u.ID, c.At.Add(-time.Hour))
+// mayDispatch says whether another code may be sent to a person, before it takes the place of the one of before: a page must
+// not speak of a code that never leaves.
+func (s *Service) mayDispatch(ctx context.Context, x *store.Tx, c portal.Client, p *party, k portal.LetterKind) error {
+	n, last, err := x.LettersSince(ctx, k, p.user().ID, c.At.Add(-time.Hour))
 	if err != nil {
 		return err
 	}
@@ -365,10 +369,7 @@ func (s *Service) dispatch(ctx context.Context, x *store.Tx, t *portal.Tenant, c
 	case n >= codesAHour:
 		return &portal.Problem{Kind: portal.ProblemLimit, Public: "Enough codes were sent for now. Use another way, or try again later.", RetryAfter: time.Hour, Rule: RuleCodes}
 	}
-	if err := p.holder.stamp.good(code.Kind, p.known.ID != ""); err != nil {
-		return err
-	}
-	return s.post(ctx, x, t, portal.Letter{Kind: code.Kind, User: u.ID, To: portal.Email(code.To), Language: u.Language, Expires: until, Facts: asked(c, map[string]string{"code": code.Code})})
+	return p.holder.stamp.good(k, p.known.ID != "")
 }
 
 // opened is the state of a question.

@@ -165,6 +165,9 @@ func (s *Service) redeemPassword(ctx context.Context, t *portal.Tenant, c portal
 		return errLink
 	}
 	wanted, err := s.judge(ctx, t, rows[0].User, next)
+	if err == nil {
+		err = s.other(ctx, wanted, closed(rows))
+	}
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/portalgate/portalgate/internal/factor"
 	"github.com/portalgate/portalgate/internal/portal"
+	"github.com/portalgate/portalgate/internal/secret"
 	"github.com/portalgate/portalgate/internal/store"
 )
 
@@ -27,6 +30,7 @@ type Question struct {
 	Sends    bool              // a code must be sent first
 	SentTo   string            // where one is on its way to, masked; empty: none is
 	SentAt   time.Time
+	Earlier  bool // for the sign-in before this one, in the same browser
 	Expires  time.Time
 	Tries    int // left of a code that was sent
 	Others   []Way
@@ -35,6 +39,7 @@ type Question struct {
 	ReturnTo string
 	SignedIn bool      // it is asked of somebody who has a session
 	Rests    time.Time // codes are not taken until then; a passkey is
+	Last     time.Time // when a code was sent elsewhere that puts off the next; zero: none was
 	NoneYet  bool      // there is no second proof; what is asked for here cannot be shown
 }
 
@@ -78,10 +83,14 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 					q.Others = append(q.Others, Way{o.Kind(), o.Traits().Title})
 				}
 			}
-			if tr.Guessable {
-				if rest, err := x.CodeRest(ctx, p.email, p.known.ID); err != nil {
-					return err
-				} else if rest.After(c.At) {
+			rest, err := x.CodeRest(ctx, p.email, p.known.ID)
+			if err != nil {
+				return err
+			}
+			if rest.After(c.At) {
+				// Every kind of code rests with the others: none of them is a way on.
+				q.Others = slices.DeleteFunc(q.Others, func(o Way) bool { return s.method(o.Kind).Traits().Guessable })
+				if tr.Guessable {
 					q.Rests = rest
 				}
 			}
@@ -93,13 +102,18 @@ func (s *Service) Second(ctx context.Context, t *portal.Tenant, c portal.Client,
 		q.Hint = fmt.Sprintf("We send a code to %s.", to)
 		ch, err := x.Challenge(ctx, p.digest, string(purpose), kind)
 		if errors.Is(err, store.ErrNone) {
-			return nil
+			letter := portal.LetterCode
+			if m := s.method(kind); m != nil && !m.Traits().ByMail {
+				letter = portal.LetterTextCode
+			}
+			_, q.Last, err = x.LettersSince(ctx, letter, p.user().ID, c.At.Add(-codesApart))
+			return err
 		}
 		if err != nil {
 			return err
 		}
 		q.SentTo, q.SentAt, q.Expires = to, ch.CreatedAt, ch.ExpiresAt
-		q.Tries = ch.Tries
+		q.Tries, q.Earlier = ch.Tries, !p.signedIn() && ch.CreatedAt.Before(p.attempt.CreatedAt)
 		return nil
 	})
 	return q, err
@@ -147,7 +161,7 @@ func (s *Service) proved(ctx context.Context, x *store.Tx, c portal.Client, p *p
 	if p.known.ID != "" && !c.At.Before(p.known.First.Add(portal.KnownFor)) {
 		return true, nil
 	}
-	return x.Passed(ctx, p.digest, string(factor.PurposeProve))
+	return x.Passed(ctx, p.digest, string(factor.PurposeProve), factor.Mailbox(p.email))
 }
 
 // sentTo is where a code of a kind goes, masked.
@@ -202,26 +216,45 @@ func (s *Service) question(ctx context.Context, t *portal.Tenant, c portal.Clien
 }
 
 // sendFirst sends at once what somebody would have to ask for at the next page: the code of the way that is asked first,
-// or the one that proves the mailbox. Where enough codes were sent the page says so when they ask.
-func (s *Service) sendFirst(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, h Holder) error {
+// or the one that proves the mailbox. Where enough codes were sent, the one that the browser was sent for the sign-in before
+// this goes on to be asked for; was is that sign-in's cookie.
+func (s *Service) sendFirst(ctx context.Context, x *store.Tx, t *portal.Tenant, c portal.Client, h Holder, was string) error {
 	p, err := s.party(ctx, x, t, c, h)
 	if err != nil {
 		return err
 	}
 	due, err := s.due(ctx, x, c, p, false)
+	purpose, m, have := factor.PurposeSignIn, factor.Method(nil), p.factors
 	switch {
 	case errors.Is(err, ErrNothing):
 		return nil
 	case err != nil:
 		return err
-	case due == KindMailbox && s.method(portal.FactorEmail) != nil:
-		err = s.pose(ctx, x, t, c, p, factor.PurposeProve, s.method(portal.FactorEmail), nil, func(factor.Challenge) {})
+	case due == KindMailbox:
+		purpose, m, have = factor.PurposeProve, s.method(portal.FactorEmail), nil
 	case due == "" && p.usable[0].Traits().Sent:
-		err = s.pose(ctx, x, t, c, p, factor.PurposeSignIn, p.usable[0], p.factors, func(factor.Challenge) {})
+		m = p.usable[0]
 	}
-	if s.noCodeLeft(err) {
+	if m == nil {
 		return nil
 	}
+	err = s.pose(ctx, x, t, c, p, purpose, m, have, func(factor.Challenge) {})
+	if !s.noCodeLeft(err) {
+		return err
+	}
+	token, err := secret.ParseToken(was)
+	if err != nil {
+		return nil // a browser without one: the page says from when on it can have a code
+	}
+	before := token.Digest(secret.KindAttempt, string(t.ID))
+	at, err := x.Attempt(ctx, before)
+	if errors.Is(err, store.ErrNone) || err == nil && !slices.Contains(at.Users, p.user().ID) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = x.HandChallenge(ctx, before[:], p.digest, string(purpose), m.Kind())
 	return err
 }
 
@@ -258,6 +291,14 @@ func wrongCode(m factor.Method) string {
 	return "This is not correct. Try again."
 }
 
+// usedCode is what somebody hears who types a code that was right once.
+func usedCode(m factor.Method) string {
+	if m.Traits().Along {
+		return "You have used this code already. Take the next one on your list."
+	}
+	return "This code was already used. Wait for the next one."
+}
+
 // overCode is what somebody hears at a set-up that takes no answer any more.
 func overCode(m factor.Method) string {
 	if m.Traits().Sent {
@@ -275,8 +316,10 @@ func lateCode(m factor.Method) string {
 }
 
 // noCode is what somebody hears of an answer that cannot be one.
-func noCode(m factor.Method) string {
+func noCode(m factor.Method, typed string) string {
 	switch tr := m.Traits(); {
+	case strings.TrimSpace(typed) == "" && tr.Guessable && !tr.Along:
+		return "Enter the 6 digits."
 	case tr.Sent:
 		return "Enter the whole code that we have sent. It has only digits."
 	case tr.Along:

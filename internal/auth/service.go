@@ -85,12 +85,19 @@ const (
 	// PublicPause is what everybody reads while a purse rests.
 	PublicPause  = "There were several tries with a password that is not right, so sign-in rests for a while."
 	publicMailed = "Or use the link we have mailed to you." // whether or not the address is anybody's
+	publicLast   = " One more that is wrong pauses it."
 	publicBusy   = "Many people are signing in. You are next in a few seconds; keep this page open."
 	publicDown   = "Signing in is not possible at the moment. Please try again in a few minutes."
 )
 
-func wrong() error {
-	return &portal.Problem{Kind: portal.ProblemCredentials, Public: publicWrong}
+// wrong is what everybody hears of a password that opens nothing. Whether the purse bears no more is the same for an address
+// that nobody has.
+func wrong(last bool) error {
+	p := &portal.Problem{Kind: portal.ProblemCredentials, Public: publicWrong}
+	if last {
+		p.Public += publicLast
+	}
+	return p
 }
 
 func input(field, public string) error {

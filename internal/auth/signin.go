@@ -195,7 +195,7 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 		if err := s.within(ctx, t, c.At, func(x *store.Tx) error { return x.Knock(ctx, g.email, g.device) }); err != nil {
 			return err
 		}
-		return g.answer(c)
+		return g.answer(c, s.Policy.Lockout)
 	}
 	err := s.within(ctx, t, c.At, func(x *store.Tx) error {
 		a := portal.Activity{Verb: portal.VerbLoginFailed, User: g.accounts[0].User.ID, Session: g.session, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: "refused",
@@ -214,14 +214,14 @@ func (s *Service) refuse(ctx context.Context, t *portal.Tenant, c portal.Client,
 			if err := x.Record(ctx, a); err != nil || !g.firstRest(s.Policy.Lockout) {
 				return err
 			}
-			return s.notify(ctx, x, t, c, g.accounts[0].User, portal.LetterPaused, map[string]string{"until": a.Facts["until"]})
+			return s.notify(ctx, x, t, c, g.accounts[0].User, portal.LetterPaused, map[string]string{"until": g.try.Lockout.RestsUntil.Add(time.Minute - 1).Truncate(time.Minute).UTC().Format(time.RFC3339)}) // as the page rounds it
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return g.answer(c)
+	return g.answer(c, s.Policy.Lockout)
 }
 
 // firstRest says whether strangers have to wait for the first time: the owner gets one mail about it, with a link that
@@ -231,11 +231,11 @@ func (g *guess) firstRest(r portal.LockoutRule) bool {
 }
 
 // answer is what everybody hears of a failure.
-func (g *guess) answer(c portal.Client) error {
+func (g *guess) answer(c portal.Client, r portal.LockoutRule) error {
 	if wait, resting := g.try.Lockout.Resting(c.At); resting {
 		return g.rests(wait)
 	}
-	return wrong()
+	return wrong(g.try.Lockout.Failures == r.Free)
 }
 
 // errMoved means that the password was changed by somebody else while we were checking it.
@@ -331,7 +331,7 @@ func (s *Service) admit(ctx context.Context, t *portal.Tenant, c portal.Client, 
 				}
 			}
 			if out.Step == portal.StepSecond || out.Step == portal.StepEnrol {
-				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal(), stamp: paid})
+				return s.sendFirst(ctx, x, t, c, Holder{Attempt: token.Reveal(), stamp: paid}, cookies.Attempt)
 			}
 			return x.Record(ctx, portal.Activity{Verb: portal.VerbLoginFailed, User: fit[0].User.ID, Addr: c.Addr, Agent: c.Agent, At: c.At, Result: string(out.Step)})
 		}

@@ -55,7 +55,7 @@ func (s *Service) Undo(ctx context.Context, t *portal.Tenant, c portal.Client, r
 // to them is dropped, or a mailbox that is slow to take its mail has a way back when all is over; but for an operator's
 // recovery, which looks at the addresses itself.
 func (s *Service) overrule(ctx context.Context, x *store.Tx, rows []store.Account, mailbox portal.Email, since time.Time) error {
-	return errors.Join(x.Overrule(ctx, users(rows), mailbox, since), x.DropLetters(ctx, users(rows), since, portal.LetterRecover, portal.LetterRecovery))
+	return errors.Join(x.Overrule(ctx, users(rows), mailbox, since), x.DropLetters(ctx, users(rows), since, portal.LetterRecover, portal.LetterReopen, portal.LetterRecovery))
 }
 
 // shut spends a ticket of an owner who was not asked: first and does what it is for, then turns everybody out and closes
@@ -80,7 +80,7 @@ func (s *Service) shut(ctx context.Context, t *portal.Tenant, c portal.Client, r
 		if err := x.VoidTickets(ctx, users(rows), "", portal.PurposeVerify, portal.PurposeNewAddress); err != nil || !mailed {
 			return err
 		}
-		return s.post(ctx, x, t, portal.Letter{Kind: portal.LetterRecover, To: ticket.Email, Language: rows[0].User.Language, Facts: asked(c, nil)})
+		return s.post(ctx, x, t, portal.Letter{Kind: portal.LetterReopen, To: ticket.Email, Language: rows[0].User.Language, Facts: asked(c, nil)})
 	})
 	if err != nil {
 		return false, err

@@ -187,7 +187,7 @@ func (s *Service) prove(ctx context.Context, x *store.Tx, t *portal.Tenant, c po
 		}
 	case !same && !a.Secret.Elsewhere:
 		kept = "password forgotten"
-		if err := x.CloseSecret(ctx, a); err != nil {
+		if err := x.ForgetSecret(ctx, a); err != nil {
 			return nil, nil, err
 		}
 		if ended, err = s.turnOut(ctx, x, who, users(who), nil, portal.EndPasswordChange); err != nil {

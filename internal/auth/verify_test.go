@@ -383,7 +383,7 @@ func TestAnAddressChangesWhenTheNewMailboxIsProvedAndTheOldOneMayUndoIt(t *testi
 	if told := ofKind(mails, portal.LetterUndone); len(mails) != 2 || len(told) != 1 || told[0].To != "new@buyer.example" {
 		t.Errorf("of %d mails these say that the change was taken back: %+v", len(mails), told)
 	}
-	again := ofKind(mails, portal.LetterRecover)[0]
+	again := ofKind(mails, portal.LetterReopen)[0]
 	if again.To != "ann@buyer.example" {
 		t.Fatalf("the way back goes to %s", again.To)
 	}
@@ -451,7 +451,7 @@ func TestThisWasNotMeTurnsEverybodyOut(t *testing.T) {
 			t.Errorf("%s with the old password: %v", name, err)
 		}
 	}
-	m := one(t, h.Courier(t, tenant.ID), portal.LetterRecover)
+	m := one(t, h.Courier(t, tenant.ID), portal.LetterReopen)
 	if err := h.Auth.Reset(t.Context(), &tenant, ann.client(), testenv.TokenIn(t, m, "/auth/reset-password"), fresh); err != nil {
 		t.Fatal(err)
 	}

@@ -228,7 +228,7 @@ func TestACustomerSignsInAndIsKnownToTheERP(t *testing.T) {
 			do(ctx, t, chromedp.Evaluate(`fetch("/auth/logout", {method: "POST"}).then(r => r.status)`, nil, testenv.Awaited), chromedp.Navigate(d.url("globex", "/auth/login")),
 				signIn("ines@harbour.example", "wrong"), awaitText(".problems", "not correct"))
 		}
-		do(ctx, t, signIn("ines@harbour.example", "wrong"), awaitText("h1", "A short pause"))
+		do(ctx, t, signIn("ines@harbour.example", "wrong"), awaitText("h1", "Sign-in is paused"))
 		testenv.Inspect(ctx, t, "pause-globex")
 	})
 }

@@ -29,6 +29,7 @@ type Backup struct{ Vault Vault }
 type codebook struct {
 	Set  []byte     `json:"set"`
 	Left []codeHash `json:"left"`
+	Used []codeHash `json:"used,omitempty"` // that whoever types one again is told so
 }
 
 type codeHash struct {
@@ -104,7 +105,7 @@ func (b Backup) Check(_ context.Context, s Scene, have []Held, _ []byte, answer 
 			return Checked{}, err
 		}
 		macs, found := map[string][]byte{}, -1
-		for i, left := range book.Left {
+		for i, left := range slices.Concat(book.Left, book.Used) {
 			if macs[left.Key] == nil {
 				if macs[left.Key], _, err = b.Vault.Mac(left.Key, book.place(s), code); err != nil {
 					return Checked{}, fmt.Errorf("checking a backup code: %w", err)
@@ -117,6 +118,10 @@ func (b Backup) Check(_ context.Context, s Scene, have []Held, _ []byte, answer 
 		if found < 0 {
 			continue
 		}
+		if found >= len(book.Left) {
+			return Checked{}, ErrUsed
+		}
+		book.Used = append(book.Used, book.Left[found])
 		book.Left = slices.Delete(book.Left, found, found+1)
 		state, err := json.Marshal(book)
 		if err != nil {

@@ -100,7 +100,20 @@ func (e Email) Confirm(_ context.Context, s Scene, state []byte, answer string) 
 		return Enrolled{}, ErrWrong
 	}
 	next, err := reached{To: c.To}.spend(c, s.Now)
-	return Enrolled{State: next, Name: e.Traits().Title, Facts: map[string]string{"email": portal.Email(c.To).Masked(), FactMailbox: Mailbox(portal.Email(c.To))}}, err
+	return e.enrolled(c.To, next), err
+}
+
+// Proved accepts the address without another code: a question for PurposeProve was answered for this very mailbox.
+func (e Email) Proved(s Scene) (Enrolled, error) {
+	state, err := json.Marshal(reached{To: s.Email})
+	if err != nil {
+		return Enrolled{}, fmt.Errorf("keeping where codes arrive: %w", err)
+	}
+	return e.enrolled(s.Email, state), nil
+}
+
+func (e Email) enrolled(to string, state []byte) Enrolled {
+	return Enrolled{State: state, Name: e.Traits().Title, Facts: map[string]string{"email": portal.Email(to).Masked(), FactMailbox: Mailbox(portal.Email(to))}}
 }
 
 // Confirm accepts the number: a code has arrived there.

@@ -80,7 +80,7 @@ func TestTheLastBackupCodeLeavesNone(t *testing.T) { // M10, BKP-02, BKP-04
 		}
 		held.State = got.State
 		for _, used := range codes[:i+1] {
-			if _, err := b.Check(t.Context(), scene(), []factor.Held{held}, nil, used); !errors.Is(err, factor.ErrWrong) {
+			if _, err := b.Check(t.Context(), scene(), []factor.Held{held}, nil, used); !errors.Is(err, factor.ErrUsed) {
 				t.Errorf("%s again: %v", used, err)
 			}
 		}

@@ -50,6 +50,7 @@ var rules = []kindRule{
 	{portal.LetterKnown, false, "somebody registered with your address, and you have an account"},
 	{portal.LetterInvite, true, "an operator has made an account for you"},
 	{portal.LetterRecover, true, "choose a new password"},
+	{portal.LetterReopen, true, "choose a new password: the old one was shut because its owner said that it was not them"},
 	{portal.LetterNewAddress, true, "to the new address: confirm it"},
 	{portal.LetterOldAddress, true, "to the old address: it was changed, and the way back"},
 	{portal.LetterUndone, false, "to the address that an undo takes the account from: notice"},

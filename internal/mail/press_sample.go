@@ -28,7 +28,7 @@ func Sample(kind portal.LetterKind) Note {
 	case portal.LetterInvite:
 		n.Link, n.Valid = ticket("/auth/register"), portal.PurposeInvite.Life()
 		n.Facts = map[string]string{"company": "Buyer Ltd"}
-	case portal.LetterRecover:
+	case portal.LetterRecover, portal.LetterReopen:
 		n.Link, n.Valid = ticket("/auth/reset-password"), portal.PurposeRecover.Life()
 	case portal.LetterNewAddress:
 		n.Link, n.Valid = ticket("/auth/verify-email"), portal.PurposeNewAddress.Life()

@@ -230,7 +230,7 @@ var verbWords = map[portal.Verb]string{
 	portal.VerbDisowned: "Somebody was signed out with “this wasn’t me”", portal.VerbTriedNow: "A browser was let in to try at once",
 	portal.VerbRecoveryStopped: "A recovery by the help desk was stopped", portal.VerbRecoveryAgreed: "A recovery by the help desk was confirmed",
 	portal.VerbFactorAdded: "A second step was added", portal.VerbFactorRemoved: "A second step was removed", portal.VerbFactorRenamed: "A second step got another name",
-	portal.VerbCodesRenewed: "New backup codes were made", portal.VerbSecondStep: "A second step was shown again", portal.VerbSecondFailed: "A second step was refused",
+	portal.VerbCodesRenewed: "Backup codes were made anew", portal.VerbSecondStep: "A second step was shown again", portal.VerbSecondFailed: "A second step was refused",
 	portal.VerbFactorAlarm: "A passkey that seems to be copied was refused", portal.VerbMailboxProved: "The mailbox was proved with a code",
 	portal.VerbExported: "Your data was downloaded", portal.VerbErasureAsked: "Erasure of your data was asked for", portal.VerbErasureTakenBack: "The wish for erasure was taken back",
 	portal.VerbRecovered: "The help desk opened the account anew, with another address",
@@ -245,7 +245,16 @@ type activityRow struct {
 // told is a fact of the trail in plain words.
 func told(a portal.Activity, now time.Time) activityRow {
 	row := activityRow{What: verbWords[a.Verb], At: when(a.At, now), Suspicious: a.Suspicious}
-	if row.What == "" {
+	switch {
+	case a.Verb == portal.VerbProfileUpdate && a.Facts["changed"] == "email":
+		row.What = "E-mail address changed"
+	case a.Verb == portal.VerbLoginFailed && a.Result == "refused":
+		row.What = "Wrong password"
+	case a.Verb == portal.VerbCompanyChosen && a.Facts["name"] != "":
+		row.What += ": " + a.Facts["name"]
+	case a.Verb == portal.VerbLogin && slices.Contains(strings.Split(a.Facts["methods"], ","), string(portal.AMRBackup)):
+		row.What = "Signed in with a backup code"
+	case row.What == "":
 		row.What = "Something else happened"
 	}
 	if a.Agent != "" {

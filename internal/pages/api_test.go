@@ -248,7 +248,7 @@ func TestTheActivityPageIsFilteredAndPaged(t *testing.T) {
 		return out, older
 	}
 	first, older := whats("/auth/account/activity")
-	if len(first) != 30 || older == "" || fmt.Sprint(first[:4]) != "[Other devices were signed out Signed in Sign-in refused Signed in]" {
+	if len(first) != 30 || older == "" || fmt.Sprint(first[:4]) != "[Other devices were signed out Signed in Wrong password Signed in]" {
 		t.Errorf("the first page has %d rows, then %q: %v", len(first), older, first)
 	}
 	rest, end := whats(older)

@@ -22,7 +22,11 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 	kind, to, here := portal.FactorKind(f["method"]), s.returnTo(f["return_to"]), s.Prefix+"/account/mfa"
 	switch f["action"] {
 	case "begin":
-		if _, err := s.Auth.Begin(r.Context(), v.Tenant, v.Client, h, kind, f["contact"]); err != nil {
+		up, err := s.Auth.Begin(r.Context(), v.Tenant, v.Client, h, kind, f["contact"])
+		if err == nil && up.Shown {
+			return s.confirmStep(w, r, v, h, kind, to, f)
+		}
+		if err != nil {
 			if p, ok := asProblem(err); ok && formPosted(r) {
 				switch {
 				case p.Kind == portal.ProblemInput && p.Field == "contact":
@@ -72,7 +76,7 @@ func (s *Site) changeSteps(w http.ResponseWriter, r *http.Request, v Visit) erro
 		}
 		see(w, r, here+"?done=step-renamed")
 	case "regenerate":
-		codes, err := s.Auth.RenewCodes(r.Context(), v.Tenant, v.Client, ses)
+		codes, err := s.Auth.RenewCodes(r.Context(), v.Tenant, v.Client, ses, portal.FactorID(f["id"]))
 		if err != nil {
 			if p, ok := asProblem(err); ok && p.Kind == portal.ProblemInput {
 				return s.stepsRefused(w, r, v, h, to, nil, err)

@@ -33,16 +33,22 @@ func linked(t testing.TB, f *front, kind portal.LetterKind, page string) mailed 
 	return mailed{}
 }
 
+// Addresses of 46 characters that break nowhere by themselves.
+const (
+	longAnn = "annemariebuyer@purchasingdepartments.b.example"
+	longNew = "noorthenewcomer@purchasingdepartment.b.example"
+)
+
 const wrongPassword = "not the password"
 
 // everyPage visits every page there is, in every state that changes what it shows.
 func everyPage(t testing.TB, f *front) []seen {
 	t.Helper()
-	f.Person(t, *f.tenant, testenv.Visitor{})
+	f.Person(t, *f.tenant, testenv.Visitor{Email: longAnn})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "two@buyer.example", Name: "Maria Jensen", Role: portal.RoleAdmin, Customer: "C-1"})
 	f.Clock.Advance(time.Second)
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "two@buyer.example", Name: "Maria Jensen", Role: portal.RoleApprover, Customer: "C-2"})
-	f.Person(t, *f.tenant, testenv.Visitor{Email: "new@buyer.example", Unverified: true})
+	f.Person(t, *f.tenant, testenv.Visitor{Email: longNew, Unverified: true})
 	f.Person(t, *f.tenant, testenv.Visitor{Email: "first@buyer.example", MustChange: true})
 	var all []seen
 	add := func(name string, status int, a answer) {
@@ -57,9 +63,10 @@ func everyPage(t testing.TB, f *front) []seen {
 	nobody := f.guest(t)
 	add("login", 200, nobody.get("/auth/login?return_to=/orders/42%3Fx=1"))
 	add("login-ended", 200, nobody.get("/auth/login?ended=1&return_to=/orders"))
-	add("login-wrong", 401, nobody.post("/auth/login", url.Values{"email": {"ann@buyer.example"}, "password": {wrongPassword}, "return_to": {"/orders/42?x=1"}, "remember": {"1"}}))
+	add("login-wrong", 401, nobody.post("/auth/login", url.Values{"email": {longAnn}, "password": {wrongPassword}, "return_to": {"/orders/42?x=1"}, "remember": {"1"}}))
 	add("login-no-address", 422, nobody.post("/auth/login", url.Values{"email": {"ann"}, "password": {wrongPassword}}))
-	add("login-no-password", 422, nobody.post("/auth/login", url.Values{"email": {"ann@buyer.example"}}))
+	add("login-no-password", 422, nobody.post("/auth/login", url.Values{"email": {longAnn}}))
+	add("login-empty", 422, nobody.post("/auth/login", nil))
 	add("signout", 200, nobody.get("/auth/logout"))
 	add("signedout", 200, nobody.get("/auth/signed-out"))
 	add("signedout-all", 200, nobody.get("/auth/signed-out?all=1"))
@@ -68,15 +75,17 @@ func everyPage(t testing.TB, f *front) []seen {
 	add("unreadable", 400, nobody.post("/auth/login", url.Values{"email": {"a@b.example", "c@d.example"}}))
 
 	unverified := f.guest(t)
-	unverified.signIn("new@buyer.example", testenv.Password)
+	unverified.signIn(longNew, testenv.Password)
 	add("confirm", 200, unverified.get("/auth/verify-email"))
 
 	add("confirm-again", 200, unverified.get("/auth/verify-email?again=1"))
 	add("forgot", 200, nobody.get("/auth/forgot-password"))
 	add("forgot-no-address", 422, nobody.post("/auth/forgot-password", url.Values{"email": {"ann"}}))
-	add("forgot-sent", 200, nobody.get(nobody.post("/auth/forgot-password", url.Values{"email": {"ann@buyer.example"}}).where))
+	add("forgot-sent", 200, nobody.get(nobody.post("/auth/forgot-password", url.Values{"email": {longAnn}}).where))
 	f.Courier(t, f.tenant.ID)
 	add("dead-reset", 404, nobody.get("/auth/reset-password?token=nothing"))
+	add("opened-again", 404, nobody.get("/auth/reset-password?opened=1"))
+	add("dead-try-now", 404, nobody.get("/auth/try-now?token=nothing"))
 	add("dead-verify", 404, nobody.get("/auth/verify-email?token=nothing"))
 	add("dead-invitation", 404, nobody.get("/auth/register?token=nothing"))
 	add("dead-not-me", 404, nobody.get("/auth/not-me?token=nothing"))
@@ -101,10 +110,10 @@ func everyPage(t testing.TB, f *front) []seen {
 	add("new-password-short", 422, temporary.post("/auth/account/password", url.Values{"password": {"short"}}))
 
 	ann, elsewhere := f.guest(t), f.guest(t)
-	ann.signIn("ann@buyer.example", testenv.Password)
+	ann.signIn(longAnn, testenv.Password)
 	f.Clock.Advance(time.Second)
 	elsewhere.header.Set("User-Agent", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15")
-	elsewhere.signIn("ann@buyer.example", testenv.Password)
+	elsewhere.signIn(longAnn, testenv.Password)
 	f.Clock.Advance(time.Second)
 	add("account", 200, ann.get("/auth/account"))
 	add("account-done", 200, ann.get("/auth/account?done=password"))

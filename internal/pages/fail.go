@@ -153,12 +153,25 @@ func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *port
 	data := struct {
 		Words, Link, LinkText, Wait, Instead string
 		When                                 *moment
+		Forgot                               bool // a password may be what is missing
 	}{Words: p.Public, Link: "/", LinkText: "To the portal", Instead: p.Instead}
+	title := titles[p.Kind]
+	switch {
+	case title == "":
+		title = "Something went wrong"
+	case p.Rule == auth.RuleLockout:
+		title = "Sign-in is paused"
+	case p.Kind == portal.ProblemLimit && p.RetryAfter > 10*time.Minute:
+		title = "A pause"
+	}
 	switch {
 	case v.Tenant == nil || status == http.StatusMisdirectedRequest:
 		data.Link = ""
+	case p.Rule == auth.RuleLockout && strings.HasPrefix(r.URL.Path, s.Prefix+"/account/"):
+		data.Link, data.LinkText = s.Prefix+"/account", "Back to your account"
+		title = "A pause"
 	case p.Kind == portal.ProblemSessionRequired, p.Kind == portal.ProblemSessionExpired, p.Kind == portal.ProblemCrossSite, p.Kind == portal.ProblemCredentials, p.Kind == portal.ProblemLimit:
-		data.Link, data.LinkText = s.loginTo(v.Back), "To the sign-in page"
+		data.Link, data.LinkText, data.Forgot = s.loginTo(v.Back), "To the sign-in page", p.Rule == auth.RuleLockout
 	case v.Back != "":
 		data.Link, data.LinkText = s.loginTo(v.Back), "Try again"
 	case p.Kind == portal.ProblemBusy, p.Kind == portal.ProblemUnavailable:
@@ -167,10 +180,6 @@ func (s *Site) failPage(w http.ResponseWriter, r *http.Request, v Visit, p *port
 	if p.Kind == portal.ProblemLimit && p.RetryAfter > 0 {
 		m := when(roundUp(v.Client.At.Add(p.RetryAfter)), v.Client.At)
 		data.When, data.Wait = &m, length(roundUpMinutes(p.RetryAfter))
-	}
-	title := titles[p.Kind]
-	if title == "" {
-		title = "Something went wrong"
 	}
 	if err := s.render(w, r, v, status, "error", view{Title: title, Reference: ref, Data: data}); err != nil {
 		s.Log().Error("the error page failed", zap.Error(err))

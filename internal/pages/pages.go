@@ -259,6 +259,12 @@ func (s *Site) signedIn(p func(http.ResponseWriter, *http.Request, visitor) erro
 			v.Jar.Give(w.Header(), *res.Grant, v.Client.At)
 			v.Cookies.Access, v.Cookies.Refresh = res.Grant.Access, res.Grant.Refresh
 		}
-		return p(w, r, visitor{v, res.Facts})
+		err = p(w, r, visitor{v, res.Facts})
+		if down, ok := asProblem(err); ok && down.Kind == portal.ProblemUnavailable {
+			still := *down
+			still.Public = "You are still signed in. This page is back soon."
+			return &still
+		}
+		return err
 	}
 }

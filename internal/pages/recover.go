@@ -23,6 +23,15 @@ type linked struct {
 	Vouches     bool   // and that this browser may do something about it
 }
 
+// noToken is what somebody reads who loads a link's page again: its address says nothing any more, and the link is good.
+func (s *Site) noToken(w http.ResponseWriter, r *http.Request, v Visit) error {
+	p := &portal.Problem{Kind: portal.ProblemNotFound, Public: "Open the link in the mail once more."}
+	if v.Wants != WantsPage {
+		return p
+	}
+	return s.render(w, r, v, p.Kind.Status(), "again", view{Title: "Open the link once more", Secret: true, Reference: s.refer(v, p)})
+}
+
 // link reads the token of a page's address: one, and of a form: the same.
 func link(r *http.Request) string {
 	if q := r.URL.Query()["token"]; len(q) == 1 {
@@ -91,6 +100,9 @@ func short(s string, most int) string {
 
 // resetPage asks for a new password. Opening it spends nothing: mail scanners open it too (REC-08).
 func (s *Site) resetPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if !r.URL.Query().Has("token") {
+		return s.noToken(w, r, v)
+	}
 	return s.newPasswordPage(w, r, v, http.StatusOK, "/reset-password", link(r), nil, portal.PurposeRecover)
 }
 
@@ -216,6 +228,9 @@ func (s *Site) buttonPage(at string, b button) page {
 				Page   string
 				Mailed bool
 			}{at, done == "1"}})
+		}
+		if !r.URL.Query().Has("token") {
+			return s.noToken(w, r, v)
 		}
 		token := link(r)
 		l, err := s.Auth.Look(r.Context(), v.Tenant, v.Client, token, "", b.purpose)

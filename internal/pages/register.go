@@ -21,6 +21,9 @@ type registerData struct {
 
 // registerPage is one page for two doors: whoever may register, and whoever was invited.
 func (s *Site) registerPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if r.URL.Query().Has("opened") {
+		return s.noToken(w, r, v)
+	}
 	if r.URL.Query().Has("token") {
 		return s.newPasswordPage(w, r, v, http.StatusOK, "/register", link(r), nil, portal.PurposeInvite)
 	}
@@ -47,7 +50,7 @@ func (s *Site) register(w http.ResponseWriter, r *http.Request, v Visit) error {
 	out, err := s.Auth.Register(r.Context(), v.Tenant, v.Client, auth.Registration{Email: f["email"], Name: f["name"], Password: f["password"], Customer: f["customer"]})
 	if err != nil {
 		return s.refused(w, r, v, err, func(status int, p *portal.Problem) error {
-			return s.registerForm(w, r, v, status, registerData{Email: short(f["email"], portal.MaxEmail), Name: short(f["name"], 400), Customer: short(f["customer"], 100)}, lines(p))
+			return s.registerForm(w, r, v, status, registerData{Email: short(f["email"], portal.MaxEmail), Name: short(f["name"], 400), Customer: short(f["customer"], 100)}, orLines(empties(p, f, "name", "Enter your name.", "email", wantsEmail, "password", "Enter a new password."), p))
 		})
 	}
 	s.Wait(r.Context(), out.Release)
@@ -58,6 +61,9 @@ func (s *Site) register(w http.ResponseWriter, r *http.Request, v Visit) error {
 
 // verifyPage shows a button behind a link; without one it says what to do until the mail is there.
 func (s *Site) verifyPage(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if r.URL.Query().Has("opened") {
+		return s.noToken(w, r, v)
+	}
 	if !r.URL.Query().Has("token") {
 		if r.URL.Query().Get("sent") == "1" {
 			return s.render(w, r, v, http.StatusOK, "sent", view{Title: "One more step", Data: s.sentData(v, "register")})
@@ -146,7 +152,7 @@ func (s *Site) changeAddress(w http.ResponseWriter, r *http.Request, v visitor) 
 	out, err := s.Auth.AskAddress(r.Context(), v.Tenant, v.Client, v.facts.Session, f["email"], f["current_password"])
 	if err != nil {
 		return s.refused(w, r, v.Visit, err, func(status int, p *portal.Problem) error {
-			return s.addressForm(w, r, v, status, short(f["email"], portal.MaxEmail), lines(p))
+			return s.addressForm(w, r, v, status, short(f["email"], portal.MaxEmail), orLines(empties(p, f, "email", "Enter the new e-mail address, like name@example.com.", "current_password", "Enter your current password."), p))
 		})
 	}
 	s.Wait(r.Context(), out.Release)

@@ -112,7 +112,7 @@ func TestEveryAnswerCarriesItsGuards(t *testing.T) {
 		guarded(t, "page "+p.name, p.answer)
 	}
 	ann, nobody := f.guest(t), f.guest(t)
-	ann.signIn("ann@buyer.example", testenv.Password)
+	ann.signIn(longAnn, testenv.Password)
 	files := regexp.MustCompile(`/auth/static/[a-z]+-[0-9a-f]{12}\.[a-z]+`).FindAllString(ann.get("/auth/account").body, -1)
 	if len(files) != 3 {
 		t.Errorf("the account page has the files %v", files)

@@ -78,6 +78,8 @@ type secondData struct {
 	place
 	Field    string  // the name of what is typed; empty: a script answers
 	Code     *travel // a code that was sent
+	Sent     *moment // when one was sent that works elsewhere
+	Next     *moment // and from when on there is one for here
 	Rest     *moment // until when codes rest
 	Passkey  bool    // beside resting codes, a passkey may be used
 	Trust    string  // how long a device is not asked
@@ -90,6 +92,8 @@ type travel struct {
 	To      string // masked
 	Text    bool   // by text message
 	Sent    moment
+	Until   moment
+	Earlier bool    // for the sign-in before this one
 	Again   *moment // when another may be asked for; nil: now
 	Minutes int     // for how long it is good
 	Few     int     // tries left, when they are few
@@ -97,7 +101,7 @@ type travel struct {
 }
 
 func travels(to string, sent, until time.Time, tries int, now time.Time) *travel {
-	c := &travel{To: to, Text: !strings.Contains(to, "@"), Sent: when(sent, now), Minutes: int(until.Sub(sent) / time.Minute), Over: tries == 0}
+	c := &travel{To: to, Text: !strings.Contains(to, "@"), Sent: when(sent, now), Until: when(until, now), Minutes: int(until.Sub(sent) / time.Minute), Over: tries == 0}
 	if tries < 3 {
 		c.Few = tries
 	}
@@ -152,6 +156,11 @@ func (s *Site) secondForm(w http.ResponseWriter, r *http.Request, v Visit, statu
 	}
 	if !q.SentAt.IsZero() {
 		d.Code = travels(q.SentTo, q.SentAt, q.Expires, q.Tries, v.Client.At)
+		d.Code.Earlier = q.Earlier
+	}
+	if !q.Last.IsZero() {
+		sent, next := when(q.Last, v.Client.At), when(roundUp(q.Last.Add(time.Minute)), v.Client.At)
+		d.Sent, d.Next = &sent, &next
 	}
 	if !q.Rests.IsZero() {
 		rest := when(roundUp(q.Rests), v.Client.At)
@@ -180,6 +189,8 @@ func (s *Site) nothingAsked(w http.ResponseWriter, r *http.Request, v Visit, h a
 			// Nothing that counts was shown, and nothing can be: whoever was sent here by a page that needs it would
 			// come back for ever.
 			to = s.Prefix + "/account/mfa" + onward(url.Values{"needed": {"1"}}, p.ReturnTo)
+		} else if to == "/" {
+			to = s.Prefix + "/account"
 		}
 		see(w, r, to)
 		return nil

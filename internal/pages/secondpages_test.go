@@ -38,6 +38,9 @@ func (a answer) sees(t testing.TB, status int) answer {
 	return a
 }
 
+// longEva shows 42 characters of herself when she is masked.
+const longEva = "eva@purchasingdepartmentofthebuyers.b.example"
+
 // proves proves the mailbox of whoever is about to add a first second step.
 func (g *guest) proves(returnTo string) answer {
 	g.t.Helper()
@@ -83,10 +86,10 @@ func (g *guest) origin() string { return strings.TrimSuffix(g.f.at(g.tenant, "/"
 // secondPages visits every page about second steps, in every state.
 func secondPages(t testing.TB, f *front, add func(name string, status int, a answer)) {
 	t.Helper()
-	f.Person(t, *f.tenant, testenv.Visitor{Email: "eva@buyer.example", Name: "Eva Buyer"})
+	f.Person(t, *f.tenant, testenv.Visitor{Email: longEva, Name: "Eva Buyer"})
 	f.tenant.MFA.Remember = true
 	eva := f.guest(t)
-	eva.signIn("eva@buyer.example", testenv.Password)
+	eva.signIn(longEva, testenv.Password)
 	add("steps-none", 200, eva.get("/auth/account/mfa"))
 	begin := url.Values{"action": {"begin"}, "method": {"totp"}}
 	where := eva.post("/auth/account/mfa", begin).sees(t, 303).where
@@ -133,7 +136,7 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 	f.Clock.Advance(11 * time.Minute)
 	add("second-again", 200, eva.get(eva.get("/auth/account/password").sees(t, 303).where))
 	eva.post("/auth/logout", nil)
-	where = eva.signIn("eva@buyer.example", testenv.Password, "return_to", "/orders").where
+	where = eva.signIn(longEva, testenv.Password, "return_to", "/orders").where
 	add("second", 200, eva.get(where))
 	add("second-app", 200, eva.get(where+"&method=totp"))
 	add("second-app-wrong", 401, eva.post("/auth/mfa", url.Values{"method": {"totp"}, "code": {"000 000"}, "trust": {"1"}, "return_to": {"/orders"}}))
@@ -143,7 +146,7 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 		if i > 0 {
 			eva.post("/auth/logout", nil)
 			f.Clock.Advance(time.Second)
-			eva.signIn("eva@buyer.example", testenv.Password)
+			eva.signIn(longEva, testenv.Password)
 		}
 		a := eva.post("/auth/mfa", url.Values{"method": {"backup"}, "code": {codes[i]}, "trust": {map[bool]string{true: "1"}[i == 5]}}).sees(t, 303)
 		if i == 0 || i == 5 {
@@ -155,7 +158,7 @@ func secondPages(t testing.TB, f *front, add func(name string, status int, a ans
 	f.Courier(t, f.tenant.ID)
 
 	thief := f.guest(t)
-	thief.signIn("eva@buyer.example", testenv.Password)
+	thief.signIn(longEva, testenv.Password)
 	for i := range 5 {
 		a := thief.post("/auth/mfa", url.Values{"method": {"totp"}, "code": {"000000"}})
 		if i == 4 {

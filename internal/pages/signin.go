@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/portalgate/portalgate/internal/auth"
 	"github.com/portalgate/portalgate/internal/portal"
@@ -13,6 +14,7 @@ import (
 type signInData struct {
 	Email, ReturnTo, RememberFor string
 	Remember, Ended, Late, Open  bool
+	LateAfter                    string // how long a sign-in may take
 }
 
 // awaited wraps a refusal that the funnel answers, so that its page leads back to where the sign-in was going.
@@ -76,6 +78,7 @@ var arrivals = map[string]string{
 }
 
 func (s *Site) signInForm(w http.ResponseWriter, r *http.Request, v Visit, status int, d signInData, problems []problem) error {
+	d.LateAfter = length(s.Policy.AttemptLife)
 	d.RememberFor, d.Open = length(s.Policy.RememberAbsolute), v.Tenant.Registration == portal.RegistrationOpen
 	return s.render(w, r, v, status, "login", view{Title: "Sign in", Problems: problems, Notice: arrivals[r.URL.Query().Get("done")], Data: d})
 }
@@ -105,7 +108,7 @@ func (s *Site) signIn(w http.ResponseWriter, r *http.Request, v Visit) error {
 			if f["credential"] != "" {
 				about = nil // nothing was typed
 			}
-			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, lines(p, about...))
+			return s.signInForm(w, r, v, status, signInData{Email: email, ReturnTo: in.ReturnTo, Remember: in.Remember}, orLines(empties(p, f, "email", wantsEmail, "password", "Enter your password."), p, about...))
 		})
 	}
 	s.Wait(r.Context(), out.Release)
@@ -126,6 +129,10 @@ func (s *Site) arrived(w http.ResponseWriter, r *http.Request, v Visit, out auth
 	return nil
 }
 
+// lateFor is for how much longer a browser keeps the cookie of a sign-in than the sign-in lives: whoever comes back too late
+// is told why the password is asked for again.
+const lateFor = time.Hour
+
 // give hands over the cookies of an outcome.
 func (s *Site) give(w http.ResponseWriter, v Visit, out auth.Outcome) {
 	if out.Grant != nil {
@@ -136,7 +143,7 @@ func (s *Site) give(w http.ResponseWriter, v Visit, out auth.Outcome) {
 		}
 	}
 	if out.Attempt != nil {
-		v.Jar.GiveAttempt(w.Header(), *out.Attempt, s.Policy.AttemptLife)
+		v.Jar.GiveAttempt(w.Header(), *out.Attempt, s.Policy.AttemptLife+lateFor)
 	}
 }
 
@@ -172,6 +179,33 @@ func lines(p *portal.Problem, about ...string) []problem {
 	return []problem{l}
 }
 
+const wantsEmail = "Enter your e-mail address, like name@example.com."
+
+// empties are the lines of a form of which fields are empty that must not be: all of them at once, in the order of the page.
+// fields are names and what to do.
+func empties(p *portal.Problem, f fields, order ...string) []problem {
+	if p.Kind != portal.ProblemInput || p.Field == "" || f[p.Field] != "" {
+		return nil
+	}
+	var out []problem
+	for i := 0; i+1 < len(order); i += 2 {
+		if name := order[i]; name == p.Field {
+			out = append(out, lines(p)...)
+		} else if strings.TrimSpace(f[name]) == "" {
+			out = append(out, lines(&portal.Problem{Field: name, Public: order[i+1]})...)
+		}
+	}
+	return out
+}
+
+// orLines are these lines, or that of the one thing that was wrong.
+func orLines(many []problem, p *portal.Problem, about ...string) []problem {
+	if many == nil {
+		return lines(p, about...)
+	}
+	return many
+}
+
 func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) error {
 	if v.Cookies.Attempt == "" {
 		see(w, r, s.Prefix+"/login")
@@ -179,7 +213,7 @@ func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) erro
 	}
 	wait, err := s.Auth.Waiting(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt)
 	if err != nil {
-		return err
+		return s.tooLate(w, r, v, "/", err)
 	}
 	if wait.Step != portal.StepConfirmAddress {
 		see(w, r, s.Prefix+"/login")
@@ -188,7 +222,7 @@ func (s *Site) confirmPage(w http.ResponseWriter, r *http.Request, v Visit) erro
 	from, _ := s.Auth.Mail.From(v.Tenant)
 	notice := ""
 	if r.URL.Query().Get("again") == "1" {
-		notice = "Another mail is on its way. It can take a few minutes."
+		notice = "Another mail is on its way. If you asked less than two minutes ago, the first one counts."
 	}
 	return s.render(w, r, v, http.StatusOK, "confirm", view{Title: "Confirm your e-mail address", Notice: notice, Data: struct{ Masked, Sender string }{wait.Masked, from.Email}})
 }
@@ -226,6 +260,12 @@ func (s *Site) leave(w http.ResponseWriter, v Visit) {
 }
 
 func (s *Site) signedOut(w http.ResponseWriter, r *http.Request, v Visit) error {
+	if v.Cookies.Access != "" || v.Cookies.Refresh != "" {
+		if res, err := s.Sessions.Resume(r.Context(), v.Tenant, v.Cookies, v.Client, false); err == nil && res.Facts != nil {
+			see(w, r, "/")
+			return nil
+		}
+	}
 	return s.render(w, r, v, http.StatusOK, "signedout", view{Title: "You are signed out", Data: struct{ All bool }{r.URL.Query().Get("all") == "1"}})
 }
 
@@ -242,7 +282,7 @@ func (s *Site) passwordPage(w http.ResponseWriter, r *http.Request, v Visit) err
 	if v.Cookies.Access == "" && v.Cookies.Refresh == "" && v.Cookies.Attempt != "" {
 		wait, err := s.Auth.Waiting(r.Context(), v.Tenant, v.Client, v.Cookies.Attempt)
 		if err != nil {
-			return err
+			return s.tooLate(w, r, v, s.Prefix+"/account/password", err)
 		}
 		if wait.Step == portal.StepNewPassword {
 			return s.passwordForm(w, r, v, http.StatusOK, false, passwordData{Email: wait.Email, Temporary: true}, nil)
@@ -288,7 +328,7 @@ func (s *Site) changePassword(w http.ResponseWriter, r *http.Request, v Visit) e
 		grant, err := s.Auth.ChangePassword(r.Context(), v.Tenant, v.Client, v.facts.Session, f["current_password"], f["password"])
 		if err != nil {
 			return s.refused(w, r, v.Visit, err, func(status int, p *portal.Problem) error {
-				return s.passwordForm(w, r, v.Visit, status, true, passwordData{Email: v.facts.User.Email}, lines(p))
+				return s.passwordForm(w, r, v.Visit, status, true, passwordData{Email: v.facts.User.Email}, orLines(empties(p, f, "current_password", "Enter your current password.", "password", "Enter a new password."), p))
 			})
 		}
 		w.Header().Del("Set-Cookie") // a renewal's, of the session that has just ended

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"html/template"
@@ -138,7 +139,7 @@ func (s *Site) stepsPage(w http.ResponseWriter, r *http.Request, v Visit) error 
 		return s.removeForm(w, r, v, http.StatusOK, st, st.Have[i], nil)
 	case q.Has("regenerate"):
 		return s.askForm(w, r, v, http.StatusOK, askData{Title: "Make new backup codes", Words: "The codes that you have now stop working at once. Have a printer or a safe place for the new ones at hand.",
-			Page: "/account/mfa", Action: "regenerate", Button: "Make new backup codes", Back: "/account/mfa"}, st.SignedIn, nil)
+			Page: "/account/mfa", Action: "regenerate", ID: string(cmp.Or(st.Sheet, auth.NoSheet)), Button: "Make new backup codes", Back: "/account/mfa"}, st.SignedIn, nil)
 	case q.Has("rename"): // back from showing once more that it is them
 		return s.stepsForm(w, r, v, http.StatusOK, st, to, renaming(only(q, "rename"), only(q, "name")), nil)
 	case q.Has("add"):

@@ -11,6 +11,7 @@ const (
 	LetterKnown         LetterKind = "known"            // somebody registered with your address, and you have an account
 	LetterInvite        LetterKind = "invite"           // an operator has made an account for you
 	LetterRecover       LetterKind = "recover"          // choose a new password
+	LetterReopen        LetterKind = "reopen"           // choose a new password: the old one was shut because its owner said that it was not them
 	LetterNewAddress    LetterKind = "new_address"      // to the new address: confirm it
 	LetterOldAddress    LetterKind = "old_address"      // to the old address: it was changed, and here is the way back
 	LetterUndone        LetterKind = "address_undone"   // to the address that an undo takes the account from: notice, without a link

@@ -181,6 +181,17 @@ func (x *Tx) SpendChallenge(ctx context.Context, holder []byte, purpose string, 
 	return c, said(err)
 }
 
+// HandChallenge gives a question that is open to another holder in place of theirs, with the tries that are left and the
+// moments it had; false where there is none.
+func (x *Tx) HandChallenge(ctx context.Context, from, to []byte, purpose string, kind portal.FactorKind) (bool, error) {
+	tag, err := x.tx.Exec(ctx, `update portalgate.challenges set holder = $3 where tenant_id = $1 and holder = $2 and purpose = $4 and kind = $5 and expires_at > $6 and passed_at is null`,
+		x.tenant, from, to, purpose, kind, x.now)
+	if err != nil {
+		return false, fmt.Errorf("handing a challenge over: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // EndChallenge takes a question away that was answered; false when somebody else was first, or it was asked anew.
 func (x *Tx) EndChallenge(ctx context.Context, id portal.ChallengeID) (bool, error) {
 	tag, err := x.tx.Exec(ctx, `delete from portalgate.challenges where tenant_id = $1 and id = $2 and passed_at is null`, x.tenant, id)
@@ -190,19 +201,20 @@ func (x *Tx) EndChallenge(ctx context.Context, id portal.ChallengeID) (bool, err
 	return tag.RowsAffected() == 1, nil
 }
 
-// PassChallenge notes that a question was answered whose answer is of use for a while, until a moment; false as above.
-func (x *Tx) PassChallenge(ctx context.Context, id portal.ChallengeID, until time.Time) (bool, error) {
-	tag, err := x.tx.Exec(ctx, `update portalgate.challenges set passed_at = $3, expires_at = $4, state = '', key_id = '' where tenant_id = $1 and id = $2 and passed_at is null`, x.tenant, id, x.now, until)
+// PassChallenge notes that a question was answered whose answer is of use for a while, until a moment, and what it has
+// shown; false as above.
+func (x *Tx) PassChallenge(ctx context.Context, id portal.ChallengeID, shown string, until time.Time) (bool, error) {
+	tag, err := x.tx.Exec(ctx, `update portalgate.challenges set passed_at = $3, expires_at = $4, state = $5, key_id = '' where tenant_id = $1 and id = $2 and passed_at is null`, x.tenant, id, x.now, until, shown)
 	if err != nil {
 		return false, fmt.Errorf("noting an answer: %w", err)
 	}
 	return tag.RowsAffected() == 1, nil
 }
 
-// Passed says whether a question was answered whose answer is still of use.
-func (x *Tx) Passed(ctx context.Context, holder []byte, purpose string) (ok bool, err error) {
-	err = x.tx.QueryRow(ctx, `select exists (select from portalgate.challenges where tenant_id = $1 and holder = $2 and purpose = $3 and passed_at is not null and expires_at > $4)`,
-		x.tenant, holder, purpose, x.now).Scan(&ok)
+// Passed says whether a question was answered that has shown this, and the answer is still of use.
+func (x *Tx) Passed(ctx context.Context, holder []byte, purpose, shown string) (ok bool, err error) {
+	err = x.tx.QueryRow(ctx, `select exists (select from portalgate.challenges where tenant_id = $1 and holder = $2 and purpose = $3 and state = $5 and passed_at is not null and expires_at > $4)`,
+		x.tenant, holder, purpose, x.now, shown).Scan(&ok)
 	if err != nil {
 		return false, fmt.Errorf("looking for an answer: %w", err)
 	}

@@ -389,7 +389,7 @@ func TestAnOperatorTakesSecondStepsAwayAndDoesNothingElseToThem(t *testing.T) {
 			return err
 		},
 		"passes a question": func(x *store.Tx) error {
-			_, err := x.PassChallenge(t.Context(), newID[portal.ChallengeID](), x.Now())
+			_, err := x.PassChallenge(t.Context(), newID[portal.ChallengeID](), "", x.Now())
 			return err
 		},
 		"pays a guess": func(x *store.Tx) error { _, err := x.SpendCode(t.Context(), annsAddress, ""); return err },

@@ -184,9 +184,9 @@ var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", 
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Coarsen", "Deferred", "Departs", "Device", "DropLetters", "EndChallenge", "FactorAt", "Factors",
-	"Forget", "ForgetAttempts", "ForgetDevices", "HeldBack", "Issued", "Knock", "MoveDevices", "OpenUndo", "Overrule", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor", "PutTicket",
-	"Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepDevices", "SweepLetters",
-	"SweepLockouts", "SweepUnused", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "aging", "done", "spend"}
+	"Forget", "ForgetAttempts", "ForgetDevices", "HandChallenge", "HeldBack", "Issued", "Knock", "MoveDevices", "OpenUndo", "Overrule", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor",
+	"PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepDevices",
+	"SweepLetters", "SweepLockouts", "SweepUnused", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "aging", "done", "spend"}
 
 // Every statement is understood by a migrated database, and may be run by the role that runs it: a new one that needs a
 // right which is not granted fails here, and not at somebody's sign-in.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,7 @@ type Secret struct {
 	Missing            bool      // nobody has set a password, or it is closed, or the person comes by single sign-on
 	Elsewhere          bool      // the person comes by single sign-on, and gets no password here
 	ChangedAt          time.Time // when it was set last, as the ERP's row says; zero: it does not
+	Closed             *Secret   // what opened the account until it was shut; nothing opens it now
 
 	beside []byte // the digest of the ERP's value
 }
@@ -116,8 +118,8 @@ func scanAccount(row pgx.CollectableRow) (a Account, err error) {
 		a.Secret.Legacy, a.Secret.PHC = hash, "" // the ERP's word wins
 	}
 	a.Secret.Elsewhere = hash == "" // the ERP's rule: a row has a hash or a provider
-	if a.Secret.PHC == closedSecret {
-		a.Secret.PHC = ""
+	if was, ok := strings.CutPrefix(a.Secret.PHC, closedSecret); ok {
+		a.Secret.Closed, a.Secret.PHC, a.Secret.KeyID = closed(was, a.Secret.KeyID), "", ""
 	}
 	a.Secret.Missing = a.Secret.Legacy == "" && a.Secret.PHC == ""
 	return a, err

@@ -57,7 +57,7 @@ for (const input of document.querySelectorAll("[data-carry]")) {
 		document.addEventListener("click", (e) => { if (e.target.closest("main a") && input.value.length < 255) sessionStorage.setItem(key, input.value); });
 	} catch { /* no storage: it is typed again */ }
 }
-if (document.querySelector("[data-secret]")) history.replaceState(null, "", location.pathname);
+if (document.querySelector("[data-secret]")) history.replaceState(null, "", location.pathname + "?opened=1"); // a page that is loaded again says what to do
 const zoned = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" };
 const full = { day: "numeric", month: "long", year: "numeric", ...zoned };
 for (const t of document.querySelectorAll("time[datetime]")) {
