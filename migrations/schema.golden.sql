@@ -920,6 +920,9 @@ exception when others then
 	return new;
 end
 
+portalgate.oldest_program() returns bigint, sql immutable, search_path="", owner owner, executed by portalgate_gateway, portalgate_operator
+
+
 -- views, and sequences that stand alone
 
 
@@ -933,6 +936,7 @@ core 13
 core 14
 core 15
 core 16
+core 17
 core 2
 core 3
 core 4
