@@ -18,7 +18,7 @@ import (
 // What nobody else has, so that every trace of it is hers.
 const (
 	zoe     portal.Email = "zoe.quill@plover.example"
-	zoesOwn              = "198.51.100.201"
+	zoesOwn string       = "198.51.100.201"
 )
 
 // lives fills every table that can know a person, with values of which each can be found again.

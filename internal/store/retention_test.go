@@ -85,12 +85,10 @@ func TestWhatIsOldIsForgottenAndNothingElse(t *testing.T) {
 	other.clock.Advance(400 * day)
 	before := other.kept(t)
 
-	kept := portal.DefaultRetention().Activity
 	for what, want := range map[store.Forgettable]int64{store.ForgetActivity: 2, store.ForgetEvents: 1, store.ForgetSessions: 2, store.ForgetRevocations: 2} {
+		kept := portal.DefaultRetention().Activity
 		if what == store.ForgetSessions || what == store.ForgetRevocations {
 			kept = portal.SessionsKept
-		} else {
-			kept = portal.DefaultRetention().Activity
 		}
 		if n := p.forget(t, what, kept); n != want {
 			t.Errorf("%d %s are forgotten, expected %d", n, what, want)
