@@ -211,7 +211,8 @@ func TestACodeOfAnAppWorksOnceWhateverItIsFor(t *testing.T) {
 	}
 }
 
-// TOTP-02: of fifty who come with the same code at the same moment, on two gateways, one gets in.
+// TOTP-02: of fifty who come with the same code at the same moment, on two gateways and in as many sign-ins as may be under
+// way, one gets in.
 func TestOfFiftyWithOneCodeOneGetsIn(t *testing.T) {
 	t.Parallel()
 	rule := portal.DefaultPolicy()
@@ -225,6 +226,10 @@ func TestOfFiftyWithOneCodeOneGetsIn(t *testing.T) {
 		t.Run(name+" code", func(t *testing.T) {
 			browsers := make([]*browser, 50)
 			for i := range browsers {
+				if i >= 10 {
+					browsers[i] = browsers[i%10]
+					continue
+				}
 				browsers[i] = open(gates[i%2], &tenant, fmt.Sprintf("203.0.113.%d", i+10))
 				browsers[i].start(t, "ann@buyer.example", testenv.Password)
 			}
@@ -240,6 +245,7 @@ func TestOfFiftyWithOneCodeOneGetsIn(t *testing.T) {
 					switch {
 					case err == nil && out.Grant != nil:
 						got.Add(1)
+					case kind(t, err) == portal.ProblemSessionRequired: // this sign-in is over
 					case kind(t, err) == portal.ProblemUnavailable: // they wait for each other, and on a slow machine some for too long
 					case kind(t, err) != portal.ProblemCredentials && kind(t, err) != portal.ProblemLimit:
 						t.Errorf("refused with %v", err)

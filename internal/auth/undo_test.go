@@ -87,7 +87,7 @@ func TestTheMailboxThatHadTheAccountFirstHasTheLastWord(t *testing.T) {
 			var link string
 			for _, m := range h.Courier(t, tenant.ID) {
 				switch {
-				case m.Kind == portal.LetterRecover && m.To == "ann@buyer.example":
+				case m.Kind == portal.LetterReopen && m.To == "ann@buyer.example":
 					link = testenv.TokenIn(t, m, "/auth/reset-password")
 				case m.Kind != portal.LetterUndone || string(m.To) != lost:
 					t.Errorf("a mail of kind %s leaves for %s", m.Kind, m.To)
@@ -332,7 +332,7 @@ func TestWhoHasChangedTheirAddressTwiceGetsBackToEither(t *testing.T) {
 		}
 	}
 	var reset string
-	for _, m := range ofKind(h.Courier(t, tenant.ID), portal.LetterRecover) {
+	for _, m := range ofKind(h.Courier(t, tenant.ID), portal.LetterReopen) {
 		if m.To == "ann@buyer.example" {
 			reset = testenv.TokenIn(t, m, "/auth/reset-password")
 		}
