@@ -98,7 +98,7 @@ func refusal(t testing.TB, err error) said {
 		t.Fatalf("not a problem: %v", err)
 	}
 	var held *auth.Held
-	return said{p.Kind, p.Public, p.Field, p.RetryAfter, errors.As(err, &held)}
+	return said{p.Kind, p.Public + p.Instead, p.Field, p.RetryAfter, errors.As(err, &held)}
 }
 
 func kind(t testing.TB, err error) portal.ProblemKind {

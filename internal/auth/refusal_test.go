@@ -108,7 +108,7 @@ func TestEveryStateOfAnAccountGetsTheSameAnswers(t *testing.T) {
 		}
 	})
 	want := answers["unknown"]
-	if len(want) != 11 || want[0].Kind != portal.ProblemCredentials || want[0] != want[3] || !want[0].Held ||
+	if len(want) != 11 || want[0].Kind != portal.ProblemCredentials || want[0] != want[2] || want[3].Public != want[0].Public+" One more that is wrong pauses it." || !want[0].Held ||
 		want[4].Kind != portal.ProblemLimit || want[4].After != 30*time.Minute || want[4] != want[6] || !want[4].Held ||
 		want[7].After != time.Hour || want[9].After != time.Minute || want[10].After != 2*time.Hour {
 		t.Fatalf("an unknown address is answered %+v", want)
