@@ -395,7 +395,4 @@ func (h *Handler) options(at noting) map[string]option {
 	}
 }
 
-var (
-	_ caddyfile.Unmarshaler = (*App)(nil)
-	_ caddyfile.Unmarshaler = (*Handler)(nil)
-)
+var _, _ caddyfile.Unmarshaler = (*App)(nil), (*Handler)(nil)

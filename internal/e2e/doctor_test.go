@@ -276,7 +276,7 @@ func TestAGatewayThatMayNotStartSaysWhereAndWhy(t *testing.T) {
 		"no tables at all": {func(t *testing.T, s *site) { s.database = testenv.EmptyDatabase(t).AppURL }, database,
 			[]string{"it has no schema portalgate; run `portalgate migrate up"}},
 		"somebody else's keyring": {func(t *testing.T, s *site) { s.keyring = otherKeys(t, nil) }, keyring,
-			[]string{"keyring: ", "is missing from the keyring, and this database was written with it; use the keyring that belongs to this database"}},
+			[]string{"keyring: ", "is missing from the keyring, and this database was written with it; so are 7 of the 7 keys that it knows; use the keyring that belongs to this database"}},
 		"another key of the same name": {func(t *testing.T, s *site) { s.keyring = renamed(t, s.keyring) }, keyring,
 			[]string{"in the keyring is another key than the one of that name that this database was written with"}},
 		"no keyring": {func(t *testing.T, s *site) { s.keyring = "/nowhere/keyring.json" }, keyring,
