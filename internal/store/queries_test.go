@@ -184,7 +184,7 @@ var commands = []string{"AddCustomer", "AddHost", "AddTenant", "BeginRecovery", 
 
 // Only the gateway runs these, or parts of them, and an operator may not: they are what opens an account.
 var gateways = []string{"Account", "AmendAttempt", "Attempt", "BeginSession", "Capture", "Challenge", "ChooseCompany", "Claim", "Coarsen", "Deferred", "Departs", "Device", "DropLetters", "EndChallenge", "FactorAt", "Factors",
-	"Forget", "ForgetAttempts", "ForgetDevices", "HandChallenge", "HeldBack", "Issued", "Knock", "MoveDevices", "OpenUndo", "Overrule", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor",
+	"Forget", "ForgetAttempts", "ForgetDevices", "HandChallenge", "HeldBack", "Issued", "Knock", "MoveDevices", "Overrule", "PassChallenge", "Passed", "People", "Presented", "PutAttempt", "PutChallenge", "PutFactor",
 	"PutTicket", "Queued", "Refresh", "RefundCode", "RefundTry", "RenameFactor", "ReplaceRefresh", "SawDevice", "SignedIn", "SpendAttempt", "SpendChallenge", "SpendTicket", "StepFactor", "SweepCaptured", "SweepDevices",
 	"SweepLetters", "SweepLockouts", "SweepUnused", "TakeTurn", "Ticket", "Touch", "Undeliverable", "VoidTickets", "aging", "done", "spend"}
 
