@@ -27,7 +27,9 @@ func TestEveryCodeIsExplained(t *testing.T) {
 	for kind := range titles {
 		want = append(want, fmt.Sprintf("`%s` %d", kind, kind.Status()))
 	}
-	want = append(want, fmt.Sprintf("`%s` %d", portal.ProblemInternal, portal.ProblemInternal.Status()))
+	for _, untitled := range []portal.ProblemKind{portal.ProblemInternal, portal.ProblemMoved, portal.ProblemPersisted} {
+		want = append(want, fmt.Sprintf("`%s` %d", untitled, untitled.Status()))
+	}
 	slices.Sort(listed)
 	slices.Sort(want)
 	if !slices.Equal(listed, want) {
