@@ -34,7 +34,7 @@ func TestEveryPageIsReadableNarrowAndWideLightAndDark(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, testenv.Plan{})
 	pages := everyPage(t, f)
-	for part := range slices.Chunk(pages, 35) { // a browser lives for some minutes
+	for part := range slices.Chunk(pages, 18) { // a browser lives for some minutes
 		t.Run("from "+part[0].name+" on", func(t *testing.T) { looksAt(t, f, part) })
 	}
 }
