@@ -55,20 +55,14 @@ func Main(more ...*cobra.Command) {
 	caddycmd.Main()
 }
 
-// ownVersion is what `version` says of a program that was built without being told its version: what the source was,
-// as far as the build knows, and which Caddy is in it.
+// ownVersion is what `version` says of a program that was built without being told its version: what the source was, as
+// far as the build knows. Caddy says its own behind it.
 func ownVersion() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "portalgate"
 	}
-	own := "portalgate " + strings.Trim(build.Main.Version, "()")
-	for _, d := range build.Deps {
-		if d.Path == "github.com/caddyserver/caddy/v2" {
-			own += " with Caddy " + d.Version
-		}
-	}
-	return own
+	return "portalgate " + strings.Trim(build.Main.Version, "()") + ", Caddy"
 }
 
 func firstWord() string {
